@@ -27,6 +27,7 @@ func NewIdentity(seed []byte) *Identity { return certs.NewIdentity(seed) }
 const (
 	MaxBody      = pb.MaxBody            // of a message to a peer
 	MaxBroadcast = pb.MaxBroadcast       // of one to everyone
+	MaxReaction  = pb.MaxReaction        // of a reaction
 	MaxTags      = pb.MaxTags            // all tags together, as JSON
 	MaxRequests  = messaging.MaxRequests // callers of Request at once
 )

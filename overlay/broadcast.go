@@ -8,6 +8,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core"
 	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/past"
 	"quicpeer/overlay/messaging"
 	"quicpeer/pb"
 )
@@ -16,20 +17,20 @@ import (
 // (pb.MaxBroadcast). Broadcasts have no receipts. It blocks while more than 256 KiB are queued
 // for a neighbour. Its errors are those of Send.
 func (n *Node) Broadcast(ctx context.Context, body, ref string) (MessageID, error) {
-	return n.rooms.broadcast(ctx, broadcast{"", body, ref})
+	return n.rooms.broadcast(ctx, Everyone, Draft{Body: body, Ref: ref})
 }
 
 // broadcast sends a message to everyone, or to a room.
-func (rs rooms) broadcast(ctx context.Context, b broadcast) (MessageID, error) {
+func (rs rooms) broadcast(ctx context.Context, to certs.ID, d Draft) (MessageID, error) {
 	n := rs.node
-	if err := messaging.CheckBody(b.body, pb.MaxBroadcast); err != nil {
+	if err := messaging.CheckWide(&d); err != nil {
 		return MessageID{}, err
 	}
 	if err := n.messages.Queue().WaitOwn(ctx); err != nil {
 		return MessageID{}, err
 	}
 	for {
-		r, ok := ask(&n.mailbox, b)
+		r, ok := ask(&n.mailbox, broadcast{to, d})
 		switch {
 		case !ok:
 			return MessageID{}, ErrClosed
@@ -44,10 +45,10 @@ func (rs rooms) broadcast(ctx context.Context, b broadcast) (MessageID, error) {
 	}
 }
 
-// broadcast asks the loop to send a message to a room, or to everyone if that is empty.
+// broadcast asks the loop to send a message to a room, or to Everyone.
 type broadcast struct {
-	room      certs.ID
-	body, ref string
+	to    certs.ID
+	draft Draft
 }
 
 // broadcastReply is the result of a broadcast.
@@ -65,9 +66,15 @@ func (b broadcast) answer(l *loop) broadcastReply {
 	if nl := l.links.busiest(); nl != nil && nl.Queued() > maxQueuedSending {
 		return broadcastReply{busy: nl.Drained(maxQueuedSending)}
 	}
-	now := time.Now()
-	id := MessageID(l.step(core.Broadcast{Room: string(b.room), Body: b.body, SentAt: now.UnixNano()}).Message)
-	n.messages.Rooms.Uttered(Sent{Message: id, To: cmp.Or(b.room, Everyone), Ref: b.ref}, b.body, now, l.core.LastSaid())
+	now, d := time.Now(), b.draft
+	said := core.Broadcast{Body: d.Body, SentAt: now.UnixNano(), Kind: d.Kind.Wire(), About: d.About, ReplyTo: d.ReplyTo}
+	if b.to != Everyone {
+		said.Room = string(b.to)
+	}
+	id := MessageID(l.step(said).Message)
+	n.messages.Rooms.Uttered(Sent{
+		Message: id, To: b.to, Ref: d.Ref, Body: d.Body, SentAt: now, ReplyTo: d.ReplyTo, Kind: d.Kind, About: d.About,
+	}, l.core.LastSaid())
 	return broadcastReply{id: id}
 }
 
@@ -83,12 +90,13 @@ func (l *loop) heardBroadcast(e base.Broadcasted) {
 	}
 }
 
-// heardBefore passes on what was said before this peer came.
+// heardBefore passes on what was said before this peer came, without what may have been said while its
+// author was ignored: its clock may be ahead of ours by AheadFor.
 func heardBefore(l *loop, e base.Recalled) {
 	n := l.node
 	for _, b := range e.List {
 		m := messageOf(l, b.Content)
-		if n.messages.Ignored.Has(m.Key) {
+		if n.messages.Ignored.Hides(m.Key, m.SentAt.Add(-past.AheadFor)) {
 			continue
 		}
 		if known, err := n.messages.Directory().Known(m.From); !b.Proved && (err != nil || known.Key != m.Key) {
@@ -103,8 +111,11 @@ func heardBefore(l *loop, e base.Recalled) {
 // messageOf is a broadcast as the program gets it.
 func messageOf(l *loop, c *pb.BroadcastContent) Message {
 	from, key := certs.ID(c.GetSender()), certs.PublicKey(c.GetKey())
-	return Message{
+	m := Message{
 		ID: MessageID(c.GetId()), From: from, Key: key, NewKey: l.node.messages.Directory().IsNewKey(from, key), To: cmp.Or(certs.ID(c.GetRoom()), Everyone),
 		Body: c.GetContent(), SentAt: time.Unix(0, c.GetSentAt()), Path: PathRelayed,
 	}
+	m.Kind, m.About = messaging.Reference(c)
+	copy(m.ReplyTo[:], c.GetReplyTo()) // all of it, or there is none
+	return m
 }

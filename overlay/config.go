@@ -40,6 +40,9 @@ type Config struct {
 	// JoinTimeout is how long to try the addresses of Join. 0: 10 s; negative: for ever. It
 	// does not end while the network's table is coming in.
 	JoinTimeout time.Duration
+	// Joining, if set, is told by Start, before it returns, what becomes of each address to join.
+	// One that blocks holds up Start alone, and what it has no time for is dropped.
+	Joining func(JoinProgress)
 	// Discover: peers on the LAN find each other by multicast DNS. Without Join the node joins
 	// the peers it finds, or begins a network if none answers within 2 s.
 	Discover bool

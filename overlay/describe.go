@@ -13,8 +13,12 @@ import (
 // What a peer says of itself to all others, beside how it is reached: its rooms and its tags. It is in
 // its record, so everybody in the network has it, and a peer that comes gets it with the table.
 
-// PeerChanged: a peer of the table, with its ID, is in other Rooms or has other Tags than before. For
-// a peer that has any it comes right behind its PeerJoined.
+// PeerChanged: a peer of the table, with its ID, is in other Rooms or has other Tags than before, or a
+// visitor stays. For a peer that has rooms or tags it comes right behind its PeerJoined.
+//
+// A program that does not show visitors come and go remembers the IDs of each PeerJoined with Visitor;
+// at the PeerChanged without it, such a peer is a member like any other, and its joining can be shown
+// then. If its PeerLeft comes first there is nothing to show.
 type PeerChanged = messaging.PeerChanged
 
 // describer is the part of a node that describes it to others.
@@ -34,6 +38,18 @@ func (d describer) SetTags(tags map[string]string) error {
 	}
 	return nil
 }
+
+// Tags returns this peer's tags, as Config.Tags or the last SetTags has them. To change one of them:
+// take these, change that one, and set them all. Nil: there are none, or the node has ended.
+func (d describer) Tags() map[string]string {
+	tags, _ := ask(d.loop, tagsQuestion{})
+	return tags
+}
+
+// tagsQuestion asks for our tags.
+type tagsQuestion struct{}
+
+func (tagsQuestion) answer(l *loop) map[string]string { return decodeTags(l.described.Tags) }
 
 // CheckTags reports why tags can't be a peer's: ErrTagsTooLong, ErrNotUTF8.
 func CheckTags(tags map[string]string) error {

@@ -21,9 +21,9 @@ type (
 	// can dial.
 	Ready = messaging.Ready
 	// PeerJoined: a peer, with ID and Key, is new in the table. Via is the neighbour it was
-	// heard from; empty when direct.
+	// heard from; empty when direct. Of a Visitor people need hardly be told, see PeerChanged.
 	PeerJoined = messaging.PeerJoined
-	// PeerLeft: a peer, with its ID, has left the table, for a Reason.
+	// PeerLeft: a peer, with its ID, has left the table, for a Reason; it may have been a Visitor to the end.
 	PeerLeft = messaging.PeerLeft
 	// KeyChanged: the peer of an ID that we have written with is here under another key: it was
 	// installed anew, or is somebody else. Messages to the ID wait until Node.Trust. It comes once
@@ -60,11 +60,11 @@ type (
 type (
 	// Message is a message to this peer, shown once: its ID, From, the sender's Key, whether
 	// that is a NewKey of the ID (see KeyChanged), To (our own ID, or Everyone), Body, SentAt by
-	// the sender's clock, and Path. Its sender gets the receipt when the loop over [Node.Events]
+	// the sender's clock, Path, and the Kind of message, with the one that it is About. Its sender gets the receipt when the loop over [Node.Events]
 	// comes back for the next event.
 	Message = messaging.Message
 	// Sent: a Send or Broadcast of ours was accepted. It precedes every other event of its
-	// message.
+	// message, and has what was sent: Body, SentAt, ReplyTo, Kind and About.
 	Sent = messaging.Sent
 	// Delivered: the receiver itself has acknowledged that it has the message, over a Path.
 	// RTT is the time from Send to the receipt; 0 if the message had to wait for its receiver.
@@ -127,4 +127,6 @@ type Peer struct {
 	// Rooms that it is in, and its Tags, see Node.SetTags.
 	Rooms []string          `json:"rooms,omitzero"`
 	Tags  map[string]string `json:"tags,omitzero"`
+	// Visitor: it may be gone in a moment, see Config.Visitor.
+	Visitor bool `json:"visitor,omitzero"`
 }

@@ -489,7 +489,9 @@ func TestTags(t *testing.T) {
 		}
 		alice.eventually(2*time.Second, "the tags are known", func() bool { return len(changes(alice)) > 0 })
 		time.Sleep(2 * time.Second)
-		if err := bob.SetTags(map[string]string{"role": "db", "load": "0"}); err != nil {
+		own := bob.Tags() // of which one is changed
+		own["load"] = "0"
+		if err := bob.SetTags(own); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 50 {
@@ -510,8 +512,11 @@ func TestTags(t *testing.T) {
 				t.Errorf("the row of bob at %s is %+v", p.ID(), row)
 			}
 		}
-		if err := bob.SetTags(nil); err != nil {
-			t.Fatal(err)
+		if own := bob.Tags(); !maps.Equal(own, last) {
+			t.Errorf("bob's own are %v", own)
+		}
+		if err := bob.SetTags(nil); err != nil || bob.Tags() != nil {
+			t.Fatal(err, bob.Tags())
 		}
 		bob.enter(inRooms{[]string{"#ops"}})
 		time.Sleep(3 * time.Second)

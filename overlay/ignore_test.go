@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core/past"
 	"quicpeer/overlay/messaging"
 )
 
@@ -102,6 +103,46 @@ func TestIgnore(t *testing.T) {
 		bob.ignore("alice")
 		w.leave(alice)
 		awaitEvent(bob, time.Second, func(l PeerLeft) bool { return l.ID == "alice" })
+	})
+}
+
+// TestIgnoreAndThePast: what alice wrote to everyone and to a room while bob ignored her is not shown as the
+// past either, whether the answer with it comes right after he has ended that, or after a later restart. What
+// she writes some time after the end is shown.
+func TestIgnoreAndThePast(t *testing.T) {
+	if messaging.HiddenFor < past.KeepFor+past.AheadFor {
+		t.Error("until when a peer was ignored is forgotten while there is a past from that time")
+	}
+	simulate(t, func(t *testing.T, w *world) {
+		w.keeping("alice", "bob")
+		alice := w.start("alice")
+		alice.enterRoom("#dev")
+		bob := w.start("bob", "alice")
+		alice.said(Everyone, "shown")
+		bob.awaitHeard(5*time.Second, Everyone, "shown")
+		bob.ignore("alice")
+		alice.said(Everyone, "to all")
+		alice.said("#dev", "to the room")
+		time.Sleep(time.Minute)
+		w.kill(bob)
+		alice.said(Everyone, "while bob is away")
+
+		bob = w.start("bob", "alice")
+		bob.unignore("alice") // before the answer
+		alice.said(Everyone, "live")
+		bob.enterRoom("#dev")
+		time.Sleep(time.Minute)
+		bob.awaitHeard(time.Second, Everyone, "live")
+		bob.awaitHeard(0, "#dev")
+		w.kill(bob)
+		alice.said(Everyone, "as if by a clock that is ahead")
+
+		time.Sleep(past.AheadFor)
+		alice.said(Everyone, "after")
+		bob = w.start("bob", "alice")
+		time.Sleep(time.Minute)
+		bob.awaitHeard(time.Second, Everyone, "+after")
+		bob.awaitHeard(0, "#dev")
 	})
 }
 

@@ -281,6 +281,7 @@ func (l *loop) apply(out base.Effects) {
 	for _, j := range out.Joined {
 		l.joins.end(j)
 	}
+	n.joining.tell(out.Tried)
 	n.messages.LeaveAnew(out.Releave...)
 	if out.Err != nil {
 		n.log.Debug("the core has ended", "why", out.Err, "last inputs", l.trail.tail(trailShort))
@@ -300,7 +301,7 @@ func (l *loop) happened(event base.Event) {
 		n.messages.Joined(PeerJoined(e))
 		l.match(e.ID)
 	case base.Changed:
-		n.messages.Queue().Push(PeerChanged{ID: e.ID, Rooms: e.Rooms, Tags: decodeTags(e.Tags)})
+		n.messages.Queue().Push(PeerChanged{ID: e.ID, Rooms: e.Rooms, Tags: decodeTags(e.Tags), Visitor: e.Visitor})
 	case base.Left:
 		reason := ReasonLost
 		switch {
@@ -309,7 +310,7 @@ func (l *loop) happened(event base.Event) {
 		case e.Removed:
 			reason = ReasonRemoved
 		}
-		n.messages.Queue().Push(PeerLeft{ID: e.ID, Reason: reason})
+		n.messages.Queue().Push(PeerLeft{ID: e.ID, Reason: reason, Visitor: e.Visitor})
 		n.messages.Left(e.ID)
 		l.match(e.ID)
 	case base.Returned:

@@ -116,7 +116,7 @@ type peersQuestion struct{}
 func (peersQuestion) answer(l *loop) []Peer {
 	list := []Peer{}
 	for _, p := range l.core.Peers() {
-		row := Peer{ID: p.ID, Key: p.Key, State: StateAlive, Via: p.Via, Addresses: p.Addresses, Rooms: p.Rooms, Tags: decodeTags(p.Tags)}
+		row := Peer{ID: p.ID, Key: p.Key, State: StateAlive, Via: p.Via, Addresses: p.Addresses, Rooms: p.Rooms, Tags: decodeTags(p.Tags), Visitor: p.Visitor}
 		if p.Suspect {
 			row.State = StateSuspect
 		}

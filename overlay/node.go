@@ -59,10 +59,11 @@ type Node struct {
 	mailbox // of the loop
 	clock
 
-	ctx    context.Context // ends with the node
-	cancel context.CancelFunc
-	ready  chan struct{} // closed when the node is in the network
-	wg     sync.WaitGroup
+	ctx     context.Context // ends with the node
+	cancel  context.CancelFunc
+	ready   chan struct{} // closed when the node is in the network
+	joining progress      // until then
+	wg      sync.WaitGroup
 
 	mu      sync.Mutex // not held while calling messages
 	leaving bool
@@ -116,14 +117,18 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 		endpoint.Close()
 		return nil, err
 	}
-	select {
-	case <-n.ready:
-		return n, nil
-	case <-n.ended:
-		return nil, n.Close()
-	case <-ctx.Done():
-		n.Close()
-		return nil, ctx.Err()
+	for {
+		select {
+		case <-n.ready:
+			return n, nil
+		case <-n.ended:
+			return nil, n.Close()
+		case p := <-n.joining:
+			cfg.Joining(p)
+		case <-ctx.Done():
+			n.Close()
+			return nil, ctx.Err()
+		}
 	}
 }
 
@@ -140,6 +145,9 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		ready:   make(chan struct{}),
 		left:    make(chan struct{}),
 	}
+	if cfg.Joining != nil {
+		n.joining = make(progress, maxProgress)
+	}
 	n.watched = watched{n}
 	n.pinger.node = n
 	n.rooms = rooms{n}
@@ -154,7 +162,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.disk.Close())
 	}
-	n.describer, n.exchange = describer{&n.mailbox}, exchange{n.messages}
+	n.describer, n.exchange = describer{&n.mailbox}, exchange{n.messages, n.rooms}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var here addresses
 	here.own, here.near = ownAddresses(endpoint.Addr())
@@ -213,8 +221,9 @@ func (n *Node) Cancel(id MessageID) error { return n.messages.Cancel(id) }
 // (1024 are ignored), ErrClosed.
 func (n *Node) Ignore(id certs.ID) error { return n.messages.Ignored.Ignore(id) }
 
-// Unignore shows messages of the peers again that are ignored under an ID; those that came
-// meanwhile are not shown. ErrNotIgnored: there are none; ErrClosed: this peer has left.
+// Unignore shows messages of the peers again that are ignored under an ID; those that came meanwhile
+// are not shown. Nor are those with Message.Before that were written before Unignore, or within ten
+// minutes after it, as clocks differ. ErrNotIgnored: there are none; ErrClosed: this peer has left.
 func (n *Node) Unignore(id certs.ID) error { return n.messages.Ignored.Unignore(id) }
 
 // Ignored lists the ignored peers, in the order of their IDs.

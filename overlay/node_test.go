@@ -108,7 +108,7 @@ func TestRefComesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := awaitEvent(peers[0], time.Second, func(Sent) bool { return true }); s != (Sent{Message: id, To: "bob", Ref: "my ref"}) {
+		if s := awaitEvent(peers[0], time.Second, func(Sent) bool { return true }); s.Message != id || s.To != "bob" || s.Ref != "my ref" || s.Body != "hello" {
 			t.Errorf("got %+v", s)
 		}
 		if d := awaitEvent(peers[0], time.Second, func(Delivered) bool { return true }); d.Ref != "my ref" || d.Message != id {

@@ -85,13 +85,17 @@ func (rs rooms) Rooms() []Room {
 // SendRoom is Broadcast to a room that this peer is in: the peers that are not pass the message on,
 // and do not show it. Another error is ErrNotInRoom.
 func (rs rooms) SendRoom(ctx context.Context, room certs.ID, body, ref string) (MessageID, error) {
+	return rs.send(ctx, room, Draft{Body: body, Ref: ref})
+}
+
+func (rs rooms) send(ctx context.Context, room certs.ID, d Draft) (MessageID, error) {
 	if err := CheckRoom(room); err != nil {
 		return MessageID{}, err
 	}
 	if rs.node.messages.Rooms.EnteredAt(room).IsZero() {
 		return MessageID{}, notInRoom(room) // or one would not see the answers
 	}
-	return rs.broadcast(ctx, broadcast{room, body, ref})
+	return rs.broadcast(ctx, room, d)
 }
 
 // changed tells the loop that this peer has entered or left a room.

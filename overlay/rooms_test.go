@@ -337,7 +337,7 @@ func TestPastOfALiar(t *testing.T) {
 				id := make([]byte, 16)
 				id[8] = 0x80
 				lie := test.lie(&pb.BroadcastContent{Id: id, Sender: "alice", Key: key[:], Room: "#dev", Content: "lie", SentAt: time.Now().UnixNano()})
-				mallory.messages.Rooms.Uttered(Sent{Message: MessageID(id), To: "#dev"}, "", time.Now(), lie)
+				mallory.messages.Rooms.Uttered(Sent{Message: MessageID(id), To: "#dev", SentAt: time.Now()}, lie)
 				alice.said("#dev", "truth")
 				bob := w.start("bob", "mallory")
 				bob.eventually(5*time.Second, "alice is there", func() bool { return len(bob.here()) == 2 })

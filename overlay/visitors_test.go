@@ -166,3 +166,46 @@ func TestVisitorDies(t *testing.T) {
 		}
 	})
 }
+
+// Programs are told who is a visitor, when one stays, and that one has gone which never did.
+func TestVisitorsAreMarked(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		peers := w.network("alice", "bob")
+		alice, bob := peers[0], peers[1]
+		script := w.startVisitor("script", "alice")
+		if j := awaitEvent(alice, time.Second, func(e PeerJoined) bool { return e.ID == "script" }); !j.Visitor {
+			t.Errorf("alice: %+v", j)
+		}
+		if list := alice.Peers(); len(list) != 2 || list[0].Visitor || !list[1].Visitor {
+			t.Errorf("alice lists %+v", list)
+		}
+		if _, err := script.Leave(within(t, 5*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if l := awaitEvent(alice, time.Second, func(e PeerLeft) bool { return e.ID == "script" }); !l.Visitor {
+			t.Errorf("alice: %+v", l)
+		}
+		if n := len(all[PeerChanged](alice)); n != 0 {
+			t.Errorf("alice was told of %d changes", n)
+		}
+
+		guest := w.startVisitor("guest", "alice")
+		if err := guest.SetTags(map[string]string{"role": "guest"}); err != nil {
+			t.Fatal(err)
+		}
+		awaitEvent(alice, time.Second, func(e PeerChanged) bool { return e.ID == "guest" && e.Visitor && e.Tags["role"] == "guest" })
+		awaitEvent(alice, 5*time.Second, func(e PeerChanged) bool { return e.ID == "guest" && !e.Visitor && e.Tags["role"] == "guest" })
+		if j := awaitEvent(bob, time.Second, func(e PeerJoined) bool { return e.ID == "guest" }); j.Visitor {
+			t.Errorf("bob: %+v", j)
+		}
+		if list := alice.Peers(); len(list) != 2 || list[1].Visitor {
+			t.Errorf("alice lists %+v", list)
+		}
+		w.Crash("guest")
+		for _, p := range peers {
+			if l := awaitEvent(p, 10*time.Second, func(e PeerLeft) bool { return e.ID == "guest" }); l.Visitor {
+				t.Errorf("%s: %+v", p.ID(), l)
+			}
+		}
+	})
+}

@@ -12,6 +12,7 @@ import (
 const (
 	MaxBody          = 1 << 20   // Message.content
 	MaxBroadcast     = 64 << 10  // BroadcastContent.content
+	MaxReaction      = 64        // the body of a REACTION
 	MaxRanges        = 1024      // entries in BroadcastsHeld and BroadcastsWanted
 	MaxNumber        = 1<<63 - 1 // of a broadcast
 	MaxID            = 64
@@ -224,10 +225,63 @@ func checkMessage(m *Message) error {
 	if m.Data != nil && m.GetContent() != "" {
 		return fmt.Errorf("a message with content and data")
 	}
-	if n := len(m.GetReplyTo()); n != 0 && n != MessageIDSize {
-		return fmt.Errorf("a reply to a message ID of %d bytes, not %d", n, MessageIDSize)
+	if m.Data != nil && m.GetKind().known() && m.GetKind() != MessageKind_PLAIN {
+		return fmt.Errorf("data of kind %v", m.GetKind())
 	}
-	return cmp.Or(checkAtMost("content", len(m.GetContent()), MaxBody), checkAtMost("data", len(m.GetData()), MaxBody))
+	return cmp.Or(
+		checkReferences(m),
+		checkAtMost("content", len(m.GetContent()), MaxBody),
+		checkAtMost("data", len(m.GetData()), MaxBody),
+	)
+}
+
+// referring is a message that may refer to another one.
+type referring interface {
+	GetReplyTo() []byte
+	GetKind() MessageKind
+	GetAbout() []byte
+	GetContent() string
+}
+
+// checkReferences requires about exactly in the kinds that have it. Of a kind that is not known anything is let
+// through: it counts as PLAIN.
+func checkReferences(m referring) error {
+	if len(m.GetReplyTo()) > 0 {
+		if err := checkLength("reply_to", m.GetReplyTo(), MessageIDSize); err != nil {
+			return err
+		}
+	}
+	switch kind := m.GetKind(); kind {
+	case MessageKind_PLAIN, MessageKind_ACTION:
+		return checkLength("about", m.GetAbout(), 0)
+	case MessageKind_REACTION:
+		if m.GetContent() == "" {
+			return fmt.Errorf("an empty reaction")
+		}
+		if err := checkAtMost("reaction", len(m.GetContent()), MaxReaction); err != nil {
+			return err
+		}
+		fallthrough
+	case MessageKind_EDIT, MessageKind_DELETE:
+		return checkLength("about", m.GetAbout(), MessageIDSize)
+	}
+	return nil
+}
+
+// known says that this version knows the kind.
+func (k MessageKind) known() bool { return k >= MessageKind_PLAIN && k <= MessageKind_REACTION }
+
+// Reference is what a message is, and which one it is about: as it says, but for a kind that this version does
+// not know, which counts as PLAIN and is about none.
+func Reference(m interface {
+	GetKind() MessageKind
+	GetAbout() []byte
+}) (kind MessageKind, about [MessageIDSize]byte) {
+	if !m.GetKind().known() {
+		return MessageKind_PLAIN, about
+	}
+	copy(about[:], m.GetAbout()) // all of it, or there is none
+	return m.GetKind(), about
 }
 
 func checkReceipt(r *Receipt) error {

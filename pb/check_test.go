@@ -42,6 +42,17 @@ func inRoom(name string) *pb.BroadcastContent {
 	return c
 }
 
+// ofKind are a message and a broadcast of a kind, about a message ID of some bytes; negative: about none.
+func ofKind(kind pb.MessageKind, body string, about int) []proto.Message {
+	m := &pb.Message{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Content: body, Kind: kind}
+	c := goodContent()
+	c.Content, c.Kind = body, kind
+	if about >= 0 {
+		m.About, c.About = make([]byte, about), make([]byte, about)
+	}
+	return []proto.Message{m, &pb.Broadcast{Content: signed(c)}}
+}
+
 func goodLetter() *pb.Letter {
 	return &pb.Letter{
 		Sender: "alice", Key: make([]byte, 32), SealingKey: make([]byte, 32), ReceiverKey: make([]byte, 32), Network: "net", AfterEpoch: 1, AfterCounter: 2,
@@ -118,6 +129,18 @@ func wellFormed() []*pb.PeerMessage {
 		&pb.PastGiven{Room: "*", Broadcasts: []*pb.Signed{{Payload: make([]byte, 70<<10)}}}, // somebody else has made it
 	} {
 		list = append(list, pb.Wrap(m))
+	}
+	for _, kind := range [][]proto.Message{
+		ofKind(pb.MessageKind_ACTION, "waves", -1),
+		ofKind(pb.MessageKind_EDIT, "better", pb.MessageIDSize),
+		ofKind(pb.MessageKind_DELETE, "", pb.MessageIDSize),
+		ofKind(pb.MessageKind_REACTION, strings.Repeat("x", pb.MaxReaction), pb.MessageIDSize),
+		ofKind(99, strings.Repeat("x", pb.MaxReaction+1), 3), // of tomorrow
+		{&pb.Message{Id: make([]byte, 16), Sender: "alice", Receiver: "bob", Data: []byte("x"), Kind: 99}},
+	} {
+		for _, m := range kind {
+			list = append(list, pb.Wrap(m))
+		}
 	}
 	return list
 }

@@ -65,6 +65,9 @@ func before(t *testing.T, m proto.Message, number int32) *dynamicpb.Message {
 		if kind.GetName() == string(name) {
 			kind.Field = slices.DeleteFunc(kind.Field, func(f *descriptorpb.FieldDescriptorProto) bool { return f.GetNumber() >= number })
 			kind.OneofDecl = nil // of optional fields
+			for _, f := range kind.Field {
+				f.OneofIndex, f.Proto3Optional = nil, nil
+			}
 		}
 	}
 	older, err := protodesc.NewFile(file, nil)
@@ -96,5 +99,14 @@ func TestOlderPeers(t *testing.T) {
 	m := new(pb.Message)
 	if err := proto.Unmarshal(signed(shown).Payload, m); err != nil || m.GetContent() != "" || m.Data != nil || m.GetEpoch() != 7 {
 		t.Errorf("%v, %v", m, err)
+	}
+	edit := ofKind(pb.MessageKind_EDIT, "better", pb.MessageIDSize)[0]
+	shown = before(t, edit, 23)
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(signed(edit).Payload, shown); err != nil {
+		t.Fatal(err)
+	}
+	m = new(pb.Message)
+	if err := proto.Unmarshal(signed(shown).Payload, m); err != nil || m.GetContent() != "better" || m.GetKind() != pb.MessageKind_PLAIN || pb.Check(pb.Wrap(m)) != nil {
+		t.Errorf("an edit is to an older program %v, %v", m, err)
 	}
 }

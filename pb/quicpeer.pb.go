@@ -186,6 +186,70 @@ func (PeerMessageType) EnumDescriptor() ([]byte, []int) {
 	return file_quicpeer_proto_rawDescGZIP(), []int{0}
 }
 
+// MessageKind says what a message is for. A program that does not know the field, or the value, shows the
+// message as one of the kind PLAIN.
+type MessageKind int32
+
+const (
+	MessageKind_PLAIN MessageKind = 0
+	// The body says what the sender does, in the third person: "/me".
+	MessageKind_ACTION MessageKind = 1
+	// The body takes the place of the body of another message. It counts only if the same key has
+	// written both, in the same conversation: between the same two peers, in the same room, or to everyone.
+	MessageKind_EDIT MessageKind = 2
+	// Another message is to be shown no more. It counts as EDIT does. The body is for programs that do not know
+	// this kind.
+	MessageKind_DELETE MessageKind = 3
+	// The body, 1 to 64 bytes, is a reaction to another message of the same conversation: an emoji. DELETE of
+	// the reaction takes it back.
+	MessageKind_REACTION MessageKind = 4
+)
+
+// Enum value maps for MessageKind.
+var (
+	MessageKind_name = map[int32]string{
+		0: "PLAIN",
+		1: "ACTION",
+		2: "EDIT",
+		3: "DELETE",
+		4: "REACTION",
+	}
+	MessageKind_value = map[string]int32{
+		"PLAIN":    0,
+		"ACTION":   1,
+		"EDIT":     2,
+		"DELETE":   3,
+		"REACTION": 4,
+	}
+)
+
+func (x MessageKind) Enum() *MessageKind {
+	p := new(MessageKind)
+	*p = x
+	return p
+}
+
+func (x MessageKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MessageKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_quicpeer_proto_enumTypes[1].Descriptor()
+}
+
+func (MessageKind) Type() protoreflect.EnumType {
+	return &file_quicpeer_proto_enumTypes[1]
+}
+
+func (x MessageKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MessageKind.Descriptor instead.
+func (MessageKind) EnumDescriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{1}
+}
+
 // ReceiptCode is the receiver's answer to a message. An unknown code, 0 included, settles
 // nothing: the message waits and is sent again at growing intervals, and the ones behind
 // it on this connection go behind it.
@@ -224,11 +288,11 @@ func (x ReceiptCode) String() string {
 }
 
 func (ReceiptCode) Descriptor() protoreflect.EnumDescriptor {
-	return file_quicpeer_proto_enumTypes[1].Descriptor()
+	return file_quicpeer_proto_enumTypes[2].Descriptor()
 }
 
 func (ReceiptCode) Type() protoreflect.EnumType {
-	return &file_quicpeer_proto_enumTypes[1]
+	return &file_quicpeer_proto_enumTypes[2]
 }
 
 func (x ReceiptCode) Number() protoreflect.EnumNumber {
@@ -237,7 +301,7 @@ func (x ReceiptCode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReceiptCode.Descriptor instead.
 func (ReceiptCode) EnumDescriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{1}
+	return file_quicpeer_proto_rawDescGZIP(), []int{2}
 }
 
 // AnnouncementType is a state of a peer, in rising order: of two statements with the same
@@ -289,11 +353,11 @@ func (x AnnouncementType) String() string {
 }
 
 func (AnnouncementType) Descriptor() protoreflect.EnumDescriptor {
-	return file_quicpeer_proto_enumTypes[2].Descriptor()
+	return file_quicpeer_proto_enumTypes[3].Descriptor()
 }
 
 func (AnnouncementType) Type() protoreflect.EnumType {
-	return &file_quicpeer_proto_enumTypes[2]
+	return &file_quicpeer_proto_enumTypes[3]
 }
 
 func (x AnnouncementType) Number() protoreflect.EnumNumber {
@@ -302,7 +366,7 @@ func (x AnnouncementType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AnnouncementType.Descriptor instead.
 func (AnnouncementType) EnumDescriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{2}
+	return file_quicpeer_proto_rawDescGZIP(), []int{3}
 }
 
 // HandshakeCode is the answer to HandshakeStart. An unknown code, 0 included, is a final
@@ -385,11 +449,11 @@ func (x HandshakeCode) String() string {
 }
 
 func (HandshakeCode) Descriptor() protoreflect.EnumDescriptor {
-	return file_quicpeer_proto_enumTypes[3].Descriptor()
+	return file_quicpeer_proto_enumTypes[4].Descriptor()
 }
 
 func (HandshakeCode) Type() protoreflect.EnumType {
-	return &file_quicpeer_proto_enumTypes[3]
+	return &file_quicpeer_proto_enumTypes[4]
 }
 
 func (x HandshakeCode) Number() protoreflect.EnumNumber {
@@ -398,7 +462,7 @@ func (x HandshakeCode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HandshakeCode.Descriptor instead.
 func (HandshakeCode) EnumDescriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{3}
+	return file_quicpeer_proto_rawDescGZIP(), []int{4}
 }
 
 // NeighbourType is a step in becoming neighbours, which pass announcements to each other.
@@ -446,11 +510,11 @@ func (x NeighbourType) String() string {
 }
 
 func (NeighbourType) Descriptor() protoreflect.EnumDescriptor {
-	return file_quicpeer_proto_enumTypes[4].Descriptor()
+	return file_quicpeer_proto_enumTypes[5].Descriptor()
 }
 
 func (NeighbourType) Type() protoreflect.EnumType {
-	return &file_quicpeer_proto_enumTypes[4]
+	return &file_quicpeer_proto_enumTypes[5]
 }
 
 func (x NeighbourType) Number() protoreflect.EnumNumber {
@@ -459,7 +523,7 @@ func (x NeighbourType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NeighbourType.Descriptor instead.
 func (NeighbourType) EnumDescriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{4}
+	return file_quicpeer_proto_rawDescGZIP(), []int{5}
 }
 
 // RangeKind says what the hashes of a TableRange are. A range of an unknown kind is ignored.
@@ -506,11 +570,11 @@ func (x RangeKind) String() string {
 }
 
 func (RangeKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_quicpeer_proto_enumTypes[5].Descriptor()
+	return file_quicpeer_proto_enumTypes[6].Descriptor()
 }
 
 func (RangeKind) Type() protoreflect.EnumType {
-	return &file_quicpeer_proto_enumTypes[5]
+	return &file_quicpeer_proto_enumTypes[6]
 }
 
 func (x RangeKind) Number() protoreflect.EnumNumber {
@@ -519,7 +583,7 @@ func (x RangeKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RangeKind.Descriptor instead.
 func (RangeKind) EnumDescriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{5}
+	return file_quicpeer_proto_rawDescGZIP(), []int{6}
 }
 
 // StoredEventKind says what a StoredEvent is.
@@ -568,11 +632,11 @@ func (x StoredEventKind) String() string {
 }
 
 func (StoredEventKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_quicpeer_proto_enumTypes[6].Descriptor()
+	return file_quicpeer_proto_enumTypes[7].Descriptor()
 }
 
 func (StoredEventKind) Type() protoreflect.EnumType {
-	return &file_quicpeer_proto_enumTypes[6]
+	return &file_quicpeer_proto_enumTypes[7]
 }
 
 func (x StoredEventKind) Number() protoreflect.EnumNumber {
@@ -581,7 +645,7 @@ func (x StoredEventKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StoredEventKind.Descriptor instead.
 func (StoredEventKind) EnumDescriptor() ([]byte, []int) {
-	return file_quicpeer_proto_rawDescGZIP(), []int{6}
+	return file_quicpeer_proto_rawDescGZIP(), []int{7}
 }
 
 // PeerMessage is the content of every frame.
@@ -1015,7 +1079,11 @@ type Message struct {
 	WantsReply bool `protobuf:"varint,21,opt,name=wants_reply,json=wantsReply,proto3" json:"wants_reply,omitempty"`
 	// The ID of the message of the receiver that this one replies to; of any other it is a message
 	// like all others.
-	ReplyTo       []byte `protobuf:"bytes,22,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
+	ReplyTo []byte `protobuf:"bytes,22,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
+	// What kind of message it is; data is of the kind PLAIN.
+	Kind MessageKind `protobuf:"varint,23,opt,name=kind,proto3,enum=quicpeer.v1.MessageKind" json:"kind,omitempty"`
+	// EDIT, DELETE, REACTION: the ID of the message that it is about, 16 bytes. PLAIN, ACTION: empty.
+	About         []byte `protobuf:"bytes,24,opt,name=about,proto3" json:"about,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1116,6 +1184,20 @@ func (x *Message) GetWantsReply() bool {
 func (x *Message) GetReplyTo() []byte {
 	if x != nil {
 		return x.ReplyTo
+	}
+	return nil
+}
+
+func (x *Message) GetKind() MessageKind {
+	if x != nil {
+		return x.Kind
+	}
+	return MessageKind_PLAIN
+}
+
+func (x *Message) GetAbout() []byte {
+	if x != nil {
+		return x.About
 	}
 	return nil
 }
@@ -4142,7 +4224,11 @@ type BroadcastContent struct {
 	// The room that it is for: #, then 1 to 32 of a-z, 0-9, '.', '_', '-'. Empty: everyone. Peers that
 	// are not in the room pass it on and do not show it; programs from before this field take it for a
 	// message to everyone.
-	Room          string `protobuf:"bytes,7,opt,name=room,proto3" json:"room,omitempty"`
+	Room string `protobuf:"bytes,7,opt,name=room,proto3" json:"room,omitempty"`
+	// As in Message, but that reply_to may name a message of any author.
+	ReplyTo       []byte      `protobuf:"bytes,22,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
+	Kind          MessageKind `protobuf:"varint,23,opt,name=kind,proto3,enum=quicpeer.v1.MessageKind" json:"kind,omitempty"`
+	About         []byte      `protobuf:"bytes,24,opt,name=about,proto3" json:"about,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4224,6 +4310,27 @@ func (x *BroadcastContent) GetRoom() string {
 		return x.Room
 	}
 	return ""
+}
+
+func (x *BroadcastContent) GetReplyTo() []byte {
+	if x != nil {
+		return x.ReplyTo
+	}
+	return nil
+}
+
+func (x *BroadcastContent) GetKind() MessageKind {
+	if x != nil {
+		return x.Kind
+	}
+	return MessageKind_PLAIN
+}
+
+func (x *BroadcastContent) GetAbout() []byte {
+	if x != nil {
+		return x.About
+	}
+	return nil
 }
 
 // PastWanted asks for the last of what was said in a room before the sender came to it. Only peers
@@ -4469,10 +4576,12 @@ type StoredEvent struct {
 	// Of a message to a room or everyone, as its author has signed it; the body is in there then.
 	Broadcast *Signed `protobuf:"bytes,17,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
 	// Of a message: as in Message and in the events of the program.
-	Binary        bool   `protobuf:"varint,18,opt,name=binary,proto3" json:"binary,omitempty"`
-	ReplyTo       []byte `protobuf:"bytes,19,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
-	WantsReply    bool   `protobuf:"varint,20,opt,name=wants_reply,json=wantsReply,proto3" json:"wants_reply,omitempty"`
-	Unproved      bool   `protobuf:"varint,21,opt,name=unproved,proto3" json:"unproved,omitempty"`
+	Binary        bool        `protobuf:"varint,18,opt,name=binary,proto3" json:"binary,omitempty"`
+	ReplyTo       []byte      `protobuf:"bytes,19,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
+	WantsReply    bool        `protobuf:"varint,20,opt,name=wants_reply,json=wantsReply,proto3" json:"wants_reply,omitempty"`
+	Unproved      bool        `protobuf:"varint,21,opt,name=unproved,proto3" json:"unproved,omitempty"`
+	MessageKind   MessageKind `protobuf:"varint,22,opt,name=message_kind,json=messageKind,proto3,enum=quicpeer.v1.MessageKind" json:"message_kind,omitempty"`
+	About         []byte      `protobuf:"bytes,23,opt,name=about,proto3" json:"about,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4652,6 +4761,20 @@ func (x *StoredEvent) GetUnproved() bool {
 		return x.Unproved
 	}
 	return false
+}
+
+func (x *StoredEvent) GetMessageKind() MessageKind {
+	if x != nil {
+		return x.MessageKind
+	}
+	return MessageKind_PLAIN
+}
+
+func (x *StoredEvent) GetAbout() []byte {
+	if x != nil {
+		return x.About
+	}
+	return nil
 }
 
 // StoredPeer is a peer met earlier: its record, as a Signed, and where it was reached.
@@ -5007,7 +5130,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"pastWanted\x127\n" +
 	"\n" +
 	"past_given\x18= \x01(\v2\x16.quicpeer.v1.PastGivenH\x00R\tpastGivenB\t\n" +
-	"\acontent\"\x8a\x02\n" +
+	"\acontent\"\xce\x02\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06sender\x18\x02 \x01(\tR\x06sender\x12\x1a\n" +
@@ -5019,7 +5142,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04data\x18\x14 \x01(\fH\x00R\x04data\x88\x01\x01\x12\x1f\n" +
 	"\vwants_reply\x18\x15 \x01(\bR\n" +
 	"wantsReply\x12\x19\n" +
-	"\breply_to\x18\x16 \x01(\fR\areplyToB\a\n" +
+	"\breply_to\x18\x16 \x01(\fR\areplyTo\x12,\n" +
+	"\x04kind\x18\x17 \x01(\x0e2\x18.quicpeer.v1.MessageKindR\x04kind\x12\x14\n" +
+	"\x05about\x18\x18 \x01(\fR\x05aboutB\a\n" +
 	"\x05_data\"_\n" +
 	"\aReceipt\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12,\n" +
@@ -5233,7 +5358,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x0eBroadcastsHeld\x123\n" +
 	"\x06ranges\x18\x01 \x03(\v2\x1b.quicpeer.v1.BroadcastRangeR\x06ranges\"G\n" +
 	"\x10BroadcastsWanted\x123\n" +
-	"\x06ranges\x18\x01 \x03(\v2\x1b.quicpeer.v1.BroadcastRangeR\x06ranges\"\xad\x01\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x1b.quicpeer.v1.BroadcastRangeR\x06ranges\"\x8c\x02\n" +
 	"\x10BroadcastContent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06sender\x18\x02 \x01(\tR\x06sender\x12\x10\n" +
@@ -5241,7 +5366,10 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\anetwork\x18\x04 \x01(\tR\anetwork\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\tR\acontent\x12\x17\n" +
 	"\asent_at\x18\x06 \x01(\x03R\x06sentAt\x12\x12\n" +
-	"\x04room\x18\a \x01(\tR\x04room\"4\n" +
+	"\x04room\x18\a \x01(\tR\x04room\x12\x19\n" +
+	"\breply_to\x18\x16 \x01(\fR\areplyTo\x12,\n" +
+	"\x04kind\x18\x17 \x01(\x0e2\x18.quicpeer.v1.MessageKindR\x04kind\x12\x14\n" +
+	"\x05about\x18\x18 \x01(\fR\x05about\"4\n" +
 	"\n" +
 	"PastWanted\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x12\n" +
@@ -5257,7 +5385,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12\x10\n" +
 	"\x03ref\x18\x02 \x01(\fR\x03ref\x12\x14\n" +
 	"\x05taken\x18\x03 \x01(\x03R\x05taken\x12\x12\n" +
-	"\x04said\x18\x04 \x01(\x04R\x04said\"\xa0\x04\n" +
+	"\x04said\x18\x04 \x01(\x04R\x04said\"\xf3\x04\n" +
 	"\vStoredEvent\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.StoredEventKindR\x04kind\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\x12\x0e\n" +
@@ -5281,7 +5409,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\breply_to\x18\x13 \x01(\fR\areplyTo\x12\x1f\n" +
 	"\vwants_reply\x18\x14 \x01(\bR\n" +
 	"wantsReply\x12\x1a\n" +
-	"\bunproved\x18\x15 \x01(\bR\bunproved\"{\n" +
+	"\bunproved\x18\x15 \x01(\bR\bunproved\x12;\n" +
+	"\fmessage_kind\x18\x16 \x01(\x0e2\x18.quicpeer.v1.MessageKindR\vmessageKind\x12\x14\n" +
+	"\x05about\x18\x17 \x01(\fR\x05about\"{\n" +
 	"\n" +
 	"StoredPeer\x12\x18\n" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12\x1c\n" +
@@ -5325,6 +5455,14 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x12\t\n" +
 	"\x05REACH\x10\v\x12\b\n" +
 	"\x04PAST\x10<*H\n" +
+	"\vMessageKind\x12\t\n" +
+	"\x05PLAIN\x10\x00\x12\n" +
+	"\n" +
+	"\x06ACTION\x10\x01\x12\b\n" +
+	"\x04EDIT\x10\x02\x12\n" +
+	"\n" +
+	"\x06DELETE\x10\x03\x12\f\n" +
+	"\bREACTION\x10\x04*H\n" +
 	"\vReceiptCode\x12\x1c\n" +
 	"\x18RECEIPT_CODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tDELIVERED\x10\x01\x12\f\n" +
@@ -5385,144 +5523,148 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 	return file_quicpeer_proto_rawDescData
 }
 
-var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
 var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
-	(ReceiptCode)(0),           // 1: quicpeer.v1.ReceiptCode
-	(AnnouncementType)(0),      // 2: quicpeer.v1.AnnouncementType
-	(HandshakeCode)(0),         // 3: quicpeer.v1.HandshakeCode
-	(NeighbourType)(0),         // 4: quicpeer.v1.NeighbourType
-	(RangeKind)(0),             // 5: quicpeer.v1.RangeKind
-	(StoredEventKind)(0),       // 6: quicpeer.v1.StoredEventKind
-	(*PeerMessage)(nil),        // 7: quicpeer.v1.PeerMessage
-	(*Message)(nil),            // 8: quicpeer.v1.Message
-	(*Receipt)(nil),            // 9: quicpeer.v1.Receipt
-	(*Signed)(nil),             // 10: quicpeer.v1.Signed
-	(*Grant)(nil),              // 11: quicpeer.v1.Grant
-	(*Pass)(nil),               // 12: quicpeer.v1.Pass
-	(*Removal)(nil),            // 13: quicpeer.v1.Removal
-	(*Redemption)(nil),         // 14: quicpeer.v1.Redemption
-	(*Redeemed)(nil),           // 15: quicpeer.v1.Redeemed
-	(*Record)(nil),             // 16: quicpeer.v1.Record
-	(*Announcement)(nil),       // 17: quicpeer.v1.Announcement
-	(*PropagationMessage)(nil), // 18: quicpeer.v1.PropagationMessage
-	(*HandshakeStart)(nil),     // 19: quicpeer.v1.HandshakeStart
-	(*HandshakeResponse)(nil),  // 20: quicpeer.v1.HandshakeResponse
-	(*Neighbour)(nil),          // 21: quicpeer.v1.Neighbour
-	(*NeighbourList)(nil),      // 22: quicpeer.v1.NeighbourList
-	(*Routes)(nil),             // 23: quicpeer.v1.Routes
-	(*TableRange)(nil),         // 24: quicpeer.v1.TableRange
-	(*Reconcile)(nil),          // 25: quicpeer.v1.Reconcile
-	(*Routed)(nil),             // 26: quicpeer.v1.Routed
-	(*Observed)(nil),           // 27: quicpeer.v1.Observed
-	(*Connect)(nil),            // 28: quicpeer.v1.Connect
-	(*Sync)(nil),               // 29: quicpeer.v1.Sync
-	(*Envelope)(nil),           // 30: quicpeer.v1.Envelope
-	(*Letter)(nil),             // 31: quicpeer.v1.Letter
-	(*Deposit)(nil),            // 32: quicpeer.v1.Deposit
-	(*DepositAnswer)(nil),      // 33: quicpeer.v1.DepositAnswer
-	(*Collected)(nil),          // 34: quicpeer.v1.Collected
-	(*CollectedContent)(nil),   // 35: quicpeer.v1.CollectedContent
-	(*Withdraw)(nil),           // 36: quicpeer.v1.Withdraw
-	(*WithdrawContent)(nil),    // 37: quicpeer.v1.WithdrawContent
-	(*Withdrawn)(nil),          // 38: quicpeer.v1.Withdrawn
-	(*Question)(nil),           // 39: quicpeer.v1.Question
-	(*Answer)(nil),             // 40: quicpeer.v1.Answer
-	(*Ping)(nil),               // 41: quicpeer.v1.Ping
-	(*LinkPing)(nil),           // 42: quicpeer.v1.LinkPing
-	(*LinkPong)(nil),           // 43: quicpeer.v1.LinkPong
-	(*Broadcast)(nil),          // 44: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 45: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 46: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 47: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 48: quicpeer.v1.BroadcastContent
-	(*PastWanted)(nil),         // 49: quicpeer.v1.PastWanted
-	(*PastGiven)(nil),          // 50: quicpeer.v1.PastGiven
-	(*StoredMessage)(nil),      // 51: quicpeer.v1.StoredMessage
-	(*StoredEvent)(nil),        // 52: quicpeer.v1.StoredEvent
-	(*StoredPeer)(nil),         // 53: quicpeer.v1.StoredPeer
-	(*StoredPin)(nil),          // 54: quicpeer.v1.StoredPin
-	(*StoredDeposit)(nil),      // 55: quicpeer.v1.StoredDeposit
-	(*StoredTicket)(nil),       // 56: quicpeer.v1.StoredTicket
+	(MessageKind)(0),           // 1: quicpeer.v1.MessageKind
+	(ReceiptCode)(0),           // 2: quicpeer.v1.ReceiptCode
+	(AnnouncementType)(0),      // 3: quicpeer.v1.AnnouncementType
+	(HandshakeCode)(0),         // 4: quicpeer.v1.HandshakeCode
+	(NeighbourType)(0),         // 5: quicpeer.v1.NeighbourType
+	(RangeKind)(0),             // 6: quicpeer.v1.RangeKind
+	(StoredEventKind)(0),       // 7: quicpeer.v1.StoredEventKind
+	(*PeerMessage)(nil),        // 8: quicpeer.v1.PeerMessage
+	(*Message)(nil),            // 9: quicpeer.v1.Message
+	(*Receipt)(nil),            // 10: quicpeer.v1.Receipt
+	(*Signed)(nil),             // 11: quicpeer.v1.Signed
+	(*Grant)(nil),              // 12: quicpeer.v1.Grant
+	(*Pass)(nil),               // 13: quicpeer.v1.Pass
+	(*Removal)(nil),            // 14: quicpeer.v1.Removal
+	(*Redemption)(nil),         // 15: quicpeer.v1.Redemption
+	(*Redeemed)(nil),           // 16: quicpeer.v1.Redeemed
+	(*Record)(nil),             // 17: quicpeer.v1.Record
+	(*Announcement)(nil),       // 18: quicpeer.v1.Announcement
+	(*PropagationMessage)(nil), // 19: quicpeer.v1.PropagationMessage
+	(*HandshakeStart)(nil),     // 20: quicpeer.v1.HandshakeStart
+	(*HandshakeResponse)(nil),  // 21: quicpeer.v1.HandshakeResponse
+	(*Neighbour)(nil),          // 22: quicpeer.v1.Neighbour
+	(*NeighbourList)(nil),      // 23: quicpeer.v1.NeighbourList
+	(*Routes)(nil),             // 24: quicpeer.v1.Routes
+	(*TableRange)(nil),         // 25: quicpeer.v1.TableRange
+	(*Reconcile)(nil),          // 26: quicpeer.v1.Reconcile
+	(*Routed)(nil),             // 27: quicpeer.v1.Routed
+	(*Observed)(nil),           // 28: quicpeer.v1.Observed
+	(*Connect)(nil),            // 29: quicpeer.v1.Connect
+	(*Sync)(nil),               // 30: quicpeer.v1.Sync
+	(*Envelope)(nil),           // 31: quicpeer.v1.Envelope
+	(*Letter)(nil),             // 32: quicpeer.v1.Letter
+	(*Deposit)(nil),            // 33: quicpeer.v1.Deposit
+	(*DepositAnswer)(nil),      // 34: quicpeer.v1.DepositAnswer
+	(*Collected)(nil),          // 35: quicpeer.v1.Collected
+	(*CollectedContent)(nil),   // 36: quicpeer.v1.CollectedContent
+	(*Withdraw)(nil),           // 37: quicpeer.v1.Withdraw
+	(*WithdrawContent)(nil),    // 38: quicpeer.v1.WithdrawContent
+	(*Withdrawn)(nil),          // 39: quicpeer.v1.Withdrawn
+	(*Question)(nil),           // 40: quicpeer.v1.Question
+	(*Answer)(nil),             // 41: quicpeer.v1.Answer
+	(*Ping)(nil),               // 42: quicpeer.v1.Ping
+	(*LinkPing)(nil),           // 43: quicpeer.v1.LinkPing
+	(*LinkPong)(nil),           // 44: quicpeer.v1.LinkPong
+	(*Broadcast)(nil),          // 45: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 46: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 47: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 48: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 49: quicpeer.v1.BroadcastContent
+	(*PastWanted)(nil),         // 50: quicpeer.v1.PastWanted
+	(*PastGiven)(nil),          // 51: quicpeer.v1.PastGiven
+	(*StoredMessage)(nil),      // 52: quicpeer.v1.StoredMessage
+	(*StoredEvent)(nil),        // 53: quicpeer.v1.StoredEvent
+	(*StoredPeer)(nil),         // 54: quicpeer.v1.StoredPeer
+	(*StoredPin)(nil),          // 55: quicpeer.v1.StoredPin
+	(*StoredDeposit)(nil),      // 56: quicpeer.v1.StoredDeposit
+	(*StoredTicket)(nil),       // 57: quicpeer.v1.StoredTicket
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
-	8,  // 1: quicpeer.v1.PeerMessage.message:type_name -> quicpeer.v1.Message
-	9,  // 2: quicpeer.v1.PeerMessage.receipt:type_name -> quicpeer.v1.Receipt
-	19, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
-	20, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
-	18, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
-	21, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
-	25, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
-	44, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
-	22, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
-	23, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
-	26, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	46, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	47, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
-	32, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
-	33, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
-	27, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
-	29, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
-	42, // 18: quicpeer.v1.PeerMessage.link_ping:type_name -> quicpeer.v1.LinkPing
-	43, // 19: quicpeer.v1.PeerMessage.link_pong:type_name -> quicpeer.v1.LinkPong
-	49, // 20: quicpeer.v1.PeerMessage.past_wanted:type_name -> quicpeer.v1.PastWanted
-	50, // 21: quicpeer.v1.PeerMessage.past_given:type_name -> quicpeer.v1.PastGiven
-	1,  // 22: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	10, // 23: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
-	10, // 24: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
-	3,  // 25: quicpeer.v1.Redeemed.code:type_name -> quicpeer.v1.HandshakeCode
-	12, // 26: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
-	2,  // 27: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	12, // 28: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
-	2,  // 29: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	10, // 30: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	10, // 31: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
-	17, // 32: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	10, // 33: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	10, // 34: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
-	3,  // 35: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	10, // 36: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	10, // 37: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	12, // 38: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
-	17, // 39: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
-	4,  // 40: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
-	5,  // 41: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
-	24, // 42: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
-	17, // 43: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
-	39, // 44: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	40, // 45: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	41, // 46: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	41, // 47: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	30, // 48: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	34, // 49: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	28, // 50: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
-	29, // 51: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
-	10, // 52: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
-	15, // 53: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
-	36, // 54: quicpeer.v1.Routed.withdraw:type_name -> quicpeer.v1.Withdraw
-	38, // 55: quicpeer.v1.Routed.withdrawn:type_name -> quicpeer.v1.Withdrawn
-	8,  // 56: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	9,  // 57: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	12, // 58: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
-	10, // 59: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	10, // 60: quicpeer.v1.Withdraw.content:type_name -> quicpeer.v1.Signed
-	10, // 61: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	45, // 62: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	45, // 63: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
-	10, // 64: quicpeer.v1.PastGiven.broadcasts:type_name -> quicpeer.v1.Signed
-	12, // 65: quicpeer.v1.PastGiven.passes:type_name -> quicpeer.v1.Pass
-	8,  // 66: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
-	6,  // 67: quicpeer.v1.StoredEvent.kind:type_name -> quicpeer.v1.StoredEventKind
-	10, // 68: quicpeer.v1.StoredEvent.broadcast:type_name -> quicpeer.v1.Signed
-	32, // 69: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	12, // 70: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
-	71, // [71:71] is the sub-list for method output_type
-	71, // [71:71] is the sub-list for method input_type
-	71, // [71:71] is the sub-list for extension type_name
-	71, // [71:71] is the sub-list for extension extendee
-	0,  // [0:71] is the sub-list for field type_name
+	9,  // 1: quicpeer.v1.PeerMessage.message:type_name -> quicpeer.v1.Message
+	10, // 2: quicpeer.v1.PeerMessage.receipt:type_name -> quicpeer.v1.Receipt
+	20, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
+	21, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
+	19, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
+	22, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
+	26, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
+	45, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	23, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
+	24, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
+	27, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
+	47, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	48, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	33, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	34, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	28, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
+	30, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
+	43, // 18: quicpeer.v1.PeerMessage.link_ping:type_name -> quicpeer.v1.LinkPing
+	44, // 19: quicpeer.v1.PeerMessage.link_pong:type_name -> quicpeer.v1.LinkPong
+	50, // 20: quicpeer.v1.PeerMessage.past_wanted:type_name -> quicpeer.v1.PastWanted
+	51, // 21: quicpeer.v1.PeerMessage.past_given:type_name -> quicpeer.v1.PastGiven
+	1,  // 22: quicpeer.v1.Message.kind:type_name -> quicpeer.v1.MessageKind
+	2,  // 23: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
+	11, // 24: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
+	11, // 25: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
+	4,  // 26: quicpeer.v1.Redeemed.code:type_name -> quicpeer.v1.HandshakeCode
+	13, // 27: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
+	3,  // 28: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
+	13, // 29: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
+	3,  // 30: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
+	11, // 31: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	11, // 32: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
+	18, // 33: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	11, // 34: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	11, // 35: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
+	4,  // 36: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
+	11, // 37: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	11, // 38: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	13, // 39: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
+	18, // 40: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
+	5,  // 41: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
+	6,  // 42: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
+	25, // 43: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
+	18, // 44: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
+	40, // 45: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	41, // 46: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	42, // 47: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	42, // 48: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	31, // 49: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	35, // 50: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	29, // 51: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	30, // 52: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
+	11, // 53: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
+	16, // 54: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
+	37, // 55: quicpeer.v1.Routed.withdraw:type_name -> quicpeer.v1.Withdraw
+	39, // 56: quicpeer.v1.Routed.withdrawn:type_name -> quicpeer.v1.Withdrawn
+	9,  // 57: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	10, // 58: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	13, // 59: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
+	11, // 60: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	11, // 61: quicpeer.v1.Withdraw.content:type_name -> quicpeer.v1.Signed
+	11, // 62: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	46, // 63: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	46, // 64: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	1,  // 65: quicpeer.v1.BroadcastContent.kind:type_name -> quicpeer.v1.MessageKind
+	11, // 66: quicpeer.v1.PastGiven.broadcasts:type_name -> quicpeer.v1.Signed
+	13, // 67: quicpeer.v1.PastGiven.passes:type_name -> quicpeer.v1.Pass
+	9,  // 68: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	7,  // 69: quicpeer.v1.StoredEvent.kind:type_name -> quicpeer.v1.StoredEventKind
+	11, // 70: quicpeer.v1.StoredEvent.broadcast:type_name -> quicpeer.v1.Signed
+	1,  // 71: quicpeer.v1.StoredEvent.message_kind:type_name -> quicpeer.v1.MessageKind
+	33, // 72: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	13, // 73: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
+	74, // [74:74] is the sub-list for method output_type
+	74, // [74:74] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -5574,7 +5716,7 @@ func file_quicpeer_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
-			NumEnums:      7,
+			NumEnums:      8,
 			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,

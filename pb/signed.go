@@ -118,7 +118,7 @@ func checkBroadcastContent(c *BroadcastContent) error {
 			return err
 		}
 	}
-	return checkAtMost("content", len(c.GetContent()), MaxBroadcast)
+	return cmp.Or(checkReferences(c), checkAtMost("content", len(c.GetContent()), MaxBroadcast))
 }
 
 // ParseLetter opens the payload of a signed letter and checks it. It does not check

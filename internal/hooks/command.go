@@ -42,6 +42,12 @@ func facts(m overlay.Message) []string {
 	if m.Unproved {
 		list = append(list, prefix+"UNPROVED=1")
 	}
+	if m.Kind != "" {
+		list = append(list, prefix+"KIND="+string(m.Kind))
+	}
+	if m.About != (overlay.MessageID{}) {
+		list = append(list, prefix+"ABOUT="+m.About.String())
+	}
 	if m.Binary {
 		list = append(list, prefix+"BINARY=1")
 	}

@@ -124,9 +124,11 @@ func TestFactsAndBody(t *testing.T) {
 	if !slices.Equal(got.Facts, want) {
 		t.Errorf("the facts are %q", got.Facts)
 	}
-	m.Before, m.NewKey = true, true
-	if got := facts(m); !slices.Contains(got, "QUICPEER_BEFORE=1") || !slices.Contains(got, "QUICPEER_NEW_KEY=1") {
-		t.Errorf("the facts are %q", got)
+	m.Before, m.NewKey, m.Kind, m.About = true, true, overlay.KindEdit, overlay.MessageID{15: 1}
+	for _, want := range []string{"BEFORE=1", "NEW_KEY=1", "KIND=edit", "ABOUT=00000000000000000000000000000001"} {
+		if got := facts(m); !slices.Contains(got, prefix+want) {
+			t.Errorf("the facts %q lack %s", got, want)
+		}
 	}
 	if _, err := os.Stat("owned"); err == nil {
 		t.Error("a shell has seen the message")

@@ -31,9 +31,12 @@ type command struct {
 	Message overlay.MessageID
 	ReplyTo overlay.MessageID
 	Wants   bool // a reply
+	Kind    overlay.Kind
+	About   overlay.MessageID
 	Admin   bool
 	All     bool
 	Query   overlay.Query // of the history
+	Tags    tags
 	Ref     string
 }
 
@@ -62,10 +65,11 @@ var commandFields = map[string][]string{
 	"trust":     {"to"},
 	"forget":    {"to"},
 	"ping":      {"to"},
+	"tags":      {},
 	"leave":     {},
 }
 
-var optionalFields = map[string][]string{"invite": {"admin"}, "remove": {"all"}, "join": {"address", "room"}, "send": {"body_base64", "reply_to", "wants_reply"}, "history": {"with", "last", "before", "since", "search"}}
+var optionalFields = map[string][]string{"invite": {"admin"}, "remove": {"all"}, "join": {"address", "room"}, "tags": {"tags"}, "send": {"body_base64", "reply_to", "wants_reply", "kind", "about"}, "broadcast": {"reply_to", "kind", "about"}, "history": {"with", "last", "before", "since", "search"}}
 
 // members are those of a JSON object that should be a command.
 type members struct {
@@ -78,6 +82,8 @@ type members struct {
 	Message member   `json:"message"`
 	ReplyTo member   `json:"reply_to"`
 	Wants   switched `json:"wants_reply"`
+	Kind    member   `json:"kind"`
+	About   member   `json:"about"`
 	Admin   switched `json:"admin"`
 	All     switched `json:"all"`
 	With    member   `json:"with"`
@@ -85,6 +91,7 @@ type members struct {
 	Before  number   `json:"before"`
 	Since   member   `json:"since"`
 	Search  member   `json:"search"`
+	Tags    tags     `json:"tags"`
 	Ref     member   `json:"ref"`
 
 	Others map[string]jsontext.Value `json:",embed"`
@@ -153,6 +160,23 @@ func (n *number) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return nil
 }
 
+// tags are an object of strings, and may be absent.
+type tags struct {
+	of    map[string]string
+	given bool
+}
+
+var errNotTags = errors.New("not an object of strings")
+
+// UnmarshalJSONFrom accepts an object of strings only, with no key twice.
+func (t *tags) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '{' || json.UnmarshalDecode(d, &t.of) != nil {
+		return errNotTags
+	}
+	t.given = true
+	return nil
+}
+
 // parseCommand parses strictly: anything doubtful is an error. With an error only Ref is
 // set, if it could be read.
 func parseCommand(line []byte) (command, error) {
@@ -175,18 +199,20 @@ func readCommand(object []byte) (command, error) {
 			return command{}, fmt.Errorf("%q is not true or false", e.JSONPointer.LastToken())
 		} else if ok && errors.Is(err, errNotNumber) {
 			return command{}, fmt.Errorf("%q is not a whole number", e.JSONPointer.LastToken())
+		} else if ok && errors.Is(err, errNotTags) {
+			return command{}, errors.New(`"tags" is not an object of strings`)
 		}
 		return command{}, fmt.Errorf("the line is not a JSON object: %w", err)
 	}
 	if err := m.check(); err != nil {
 		return command{}, err
 	}
-	c := command{Cmd: m.Cmd.text, To: certs.ID(m.To.text), Body: m.Body.text, Address: m.Address.text, Room: certs.ID(m.Room.text), Admin: m.Admin.on, All: m.All.on, Wants: m.Wants.on, Ref: m.Ref.text}
+	c := command{Cmd: m.Cmd.text, To: certs.ID(m.To.text), Body: m.Body.text, Address: m.Address.text, Room: certs.ID(m.Room.text), Admin: m.Admin.on, All: m.All.on, Wants: m.Wants.on, Tags: m.Tags, Kind: overlay.Kind(m.Kind.text), Ref: m.Ref.text}
 	for _, id := range []struct {
 		name string
 		member
 		to *overlay.MessageID
-	}{{"message", m.Message, &c.Message}, {"reply_to", m.ReplyTo, &c.ReplyTo}} {
+	}{{"message", m.Message, &c.Message}, {"reply_to", m.ReplyTo, &c.ReplyTo}, {"about", m.About, &c.About}} {
 		if !id.given {
 			continue
 		}
@@ -239,8 +265,8 @@ func (m *members) check() error {
 	for _, f := range []struct {
 		name  string
 		given bool
-	}{{"to", m.To.given}, {"body", m.Body.given || m.Data.given && slices.Contains(optionalFields[m.Cmd.text], "body_base64")}, {"body_base64", m.Data.given}, {"reply_to", m.ReplyTo.given}, {"wants_reply", m.Wants.given}, {"address", m.Address.given}, {"room", m.Room.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given},
-		{"with", m.With.given}, {"last", m.Last.given}, {"before", m.Before.given}, {"since", m.Since.given}, {"search", m.Search.given}} {
+	}{{"to", m.To.given}, {"body", m.hasBody()}, {"body_base64", m.Data.given}, {"reply_to", m.ReplyTo.given}, {"wants_reply", m.Wants.given}, {"kind", m.Kind.given}, {"about", m.About.given}, {"address", m.Address.given}, {"room", m.Room.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given},
+		{"with", m.With.given}, {"last", m.Last.given}, {"before", m.Before.given}, {"since", m.Since.given}, {"search", m.Search.given}, {"tags", m.Tags.given}} {
 		switch wanted := slices.Contains(fields, f.name); {
 		case wanted && !f.given:
 			return fmt.Errorf("%q is missing", f.name)
@@ -257,12 +283,19 @@ func (m *members) check() error {
 	return nil
 }
 
+// hasBody says that a message has what it needs to have of a body; a deletion needs none.
+func (m *members) hasBody() bool {
+	data := m.Data.given && slices.Contains(optionalFields[m.Cmd.text], "body_base64")
+	deletion := m.Kind.text == string(overlay.KindDelete) && slices.Contains(optionalFields[m.Cmd.text], "kind")
+	return m.Body.given || data || deletion
+}
+
 // checkNames checks the receiver, or whom or which room the command is about.
 func (c command) checkNames() (err error) {
 	wide := c.Cmd == "send" && (c.To == overlay.Everyone || overlay.IsRoom(c.To))
 	switch {
-	case wide && (c.Binary || c.Wants || c.ReplyTo != overlay.MessageID{}):
-		err = errors.New("only a message to one peer has data, or is or wants a reply")
+	case wide && (c.Binary || c.Wants):
+		err = overlay.ErrNotToMany
 	case c.Cmd == "send" && c.To == overlay.Everyone:
 	case c.Cmd == "send" && overlay.IsRoom(c.To):
 		err = overlay.CheckRoom(c.To)

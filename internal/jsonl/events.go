@@ -55,6 +55,11 @@ type rooms struct {
 	Ref   string         `json:"ref"`
 }
 
+type ownTags struct {
+	Tags map[string]string `json:"tags"`
+	Ref  string            `json:"ref"`
+}
+
 type net struct {
 	overlay.Net
 	Ref string `json:"ref"`

@@ -74,9 +74,9 @@ func (j *Frontend) Execute(ctx context.Context, n lines.Node, line []byte) (m li
 	}
 	switch c.Cmd {
 	case "send":
-		return lines.Message{To: c.To, Body: c.Body, Binary: c.Binary, ReplyTo: c.ReplyTo, WantsReply: c.Wants, Ref: c.Ref}, false, nil
+		return lines.Message{To: c.To, Body: c.Body, Binary: c.Binary, ReplyTo: c.ReplyTo, WantsReply: c.Wants, Kind: c.Kind, About: c.About, Ref: c.Ref}, false, nil
 	case "broadcast":
-		return lines.Message{To: overlay.Everyone, Body: c.Body, Ref: c.Ref}, false, nil
+		return lines.Message{To: overlay.Everyone, Body: c.Body, ReplyTo: c.ReplyTo, Kind: c.Kind, About: c.About, Ref: c.Ref}, false, nil
 	case "join", "part", "rooms":
 		if c.Address == "" {
 			err := j.rooms(n, c)
@@ -103,6 +103,13 @@ func (j *Frontend) Execute(ctx context.Context, n lines.Node, line []byte) (m li
 			return lines.Message{Ref: c.Ref}, false, lines.Deny(err)
 		}
 		return lines.Message{}, false, nil
+	case "tags":
+		if c.Tags.given {
+			if err := n.SetTags(c.Tags.of); err != nil {
+				return lines.Message{Ref: c.Ref}, false, lines.Deny(err)
+			}
+		}
+		return lines.Message{}, false, write(j, "tags", ownTags{n.Tags(), c.Ref})
 	case "ignore", "unignore", "ignored":
 		return j.ignore(n, c)
 	case "whois", "trust", "forget":

@@ -3,6 +3,7 @@ package jsonl
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +26,8 @@ func TestParseCommand(t *testing.T) {
 		`{"cmd":"send","to":"b","body_base64":"/wA=","reply_to":"000102030405060708090a0b0c0d0e0f"}`: {Cmd: "send", To: "b", Body: "\xff\x00", Binary: true, ReplyTo: overlay.MessageID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}},
 		`{"cmd":"send","to":"b","body_base64":""}`:                                                   {Cmd: "send", To: "b", Binary: true},
 		`{"cmd":"send","to":"b","body":"now?","wants_reply":true}`:                                   {Cmd: "send", To: "b", Body: "now?", Wants: true},
+		`{"cmd":"send","to":"b","kind":"delete","about":"000102030405060708090a0b0c0d0e0f"}`:         {Cmd: "send", To: "b", Kind: overlay.KindDelete, About: overlay.MessageID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}},
+		`{"cmd":"broadcast","body":"waves","kind":"action"}`:                                         {Cmd: "broadcast", Body: "waves", Kind: overlay.KindAction},
 		`{"cmd":"table"}`:            {Cmd: "table"},
 		`{"cmd":"buffer","ref":"r"}`: {Cmd: "buffer", Ref: "r"},
 		`{"cmd":"leave","ref":"r"}`:  {Cmd: "leave", Ref: "r"},
@@ -36,7 +39,7 @@ func TestParseCommand(t *testing.T) {
 		`{"cmd":"uninvite","to":"bob"}`:                      {Cmd: "uninvite", To: "bob"},
 		`{"cmd":"remove","to":"bob","all":true}`:             {Cmd: "remove", To: "bob", All: true},
 	} {
-		if got, err := parseCommand([]byte(line)); err != nil || got != want {
+		if got, err := parseCommand([]byte(line)); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v", line, got, err)
 		}
 	}
@@ -74,7 +77,11 @@ func TestParseCommandRefuses(t *testing.T) {
 		{`{"cmd":"send","to":"b","body":{"a":1},"ref":"r"}`, `"body" is not a string`, "r"},
 		{`{"cmd":"broadcast","ref":"r"}`, `"body" is missing`, "r"},
 		{`{"cmd":"broadcast","body_base64":"AA==","ref":"r"}`, `"body" is missing`, "r"},
-		{`{"cmd":"broadcast","body":"x","reply_to":"000102030405060708090a0b0c0d0e0f"}`, `no field "reply_to"`, ""},
+		{`{"cmd":"broadcast","body":"x","wants_reply":true}`, `no field "wants_reply"`, ""},
+		{`{"cmd":"send","to":"b","kind":"edit","about":"000102030405060708090a0b0c0d0e0f","ref":"r"}`, `"body" is missing`, "r"},
+		{`{"cmd":"send","to":"b","body":"x","kind":"edit","about":"7","ref":"r"}`, `"about": a message ID has 32`, "r"},
+		{`{"cmd":"send","to":"b","body":"x","kind":4,"ref":"r"}`, `"kind" is not a string`, "r"},
+		{`{"cmd":"table","kind":"delete"}`, `no field "kind"`, ""},
 		{`{"cmd":"send","to":"b","body":"x","body_base64":"AA==","ref":"r"}`, `not both`, "r"},
 		{`{"cmd":"send","to":"b","body_base64":"AA","ref":"r"}`, `not base64`, "r"},
 		{`{"cmd":"send","to":"b","body_base64":"_-==","ref":"r"}`, `not base64`, "r"},
@@ -105,7 +112,7 @@ func TestParseCommandRefuses(t *testing.T) {
 		} else if !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %q lacks %q", test.line, err, test.want)
 		}
-		if c != (command{Ref: test.ref}) {
+		if !reflect.DeepEqual(c, command{Ref: test.ref}) {
 			t.Errorf("%s: %+v, want the ref %q alone", test.line, c, test.ref)
 		}
 	}
@@ -115,12 +122,14 @@ func TestParseCommandRefuses(t *testing.T) {
 // invalid UTF-8 is never accepted, and that the quoted part of a line is valid UTF-8, at most
 // 200 bytes, and for a valid line its own beginning.
 func FuzzJSONCommand(f *testing.F) {
+	f.Add([]byte(`{"cmd":"tags","tags":{"a":"b","":""},"ref":"r"}`))
 	f.Add([]byte(`{"cmd":"send","to":"bob","body":"hi","ref":"1"}`))
 	f.Add([]byte(`{"cmd":"broadcast","body":"\ud83d\ude00"}`))
 	f.Add([]byte(`{"cmd":"table","ref":"\ud800"}`))
 	f.Add([]byte(`{"cmd":"invite","to":"bob","admin":true}`))
 	f.Add([]byte(`{"cmd":"join","address":"a:1"}`))
 	f.Add([]byte(`{"cmd":"send","to":"bob","body_base64":"/wA=","reply_to":"000102030405060708090a0b0c0d0e0f","wants_reply":true}`))
+	f.Add([]byte(`{"cmd":"send","to":"*","kind":"delete","about":"000102030405060708090a0b0c0d0e0f"}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		quoted := lines.Beginning(line)
 		if !utf8.ValidString(quoted) || len(quoted) > 200 {
@@ -134,7 +143,7 @@ func FuzzJSONCommand(f *testing.F) {
 			t.Errorf("%q: the ref %q", line, c.Ref)
 		}
 		if err != nil {
-			if c != (command{Ref: c.Ref}) {
+			if !reflect.DeepEqual(c, command{Ref: c.Ref}) {
 				t.Errorf("%q: %v and %+v", line, err, c)
 			}
 			return
@@ -146,8 +155,8 @@ func FuzzJSONCommand(f *testing.F) {
 		for _, name := range append(slices.Clone(commandFields[c.Cmd]), optionalFields[c.Cmd]...) {
 			members[name] = map[string]any{
 				"to": c.To, "body": c.Body, "body_base64": []byte(c.Body), "address": c.Address, "room": c.Room, "message": c.Message.String(), "reply_to": c.ReplyTo.String(),
-				"admin": c.Admin, "all": c.All, "wants_reply": c.Wants,
-				"with": c.Query.With, "last": c.Query.Last, "before": c.Query.Before, "since": c.Query.Since.Format(time.RFC3339Nano), "search": c.Query.Search,
+				"admin": c.Admin, "all": c.All, "wants_reply": c.Wants, "kind": c.Kind, "about": c.About.String(),
+				"with": c.Query.With, "last": c.Query.Last, "before": c.Query.Before, "since": c.Query.Since.Format(time.RFC3339Nano), "search": c.Query.Search, "tags": c.Tags.of,
 			}[name]
 		}
 		unused := "body_base64"
@@ -160,6 +169,9 @@ func FuzzJSONCommand(f *testing.F) {
 				return name == "address" && c.Room != "" || name == "room" && c.Room == ""
 			})
 		}
+		if !c.Tags.given {
+			delete(members, "tags")
+		}
 		if c.Query.With == "" {
 			delete(members, "with")
 		}
@@ -170,7 +182,7 @@ func FuzzJSONCommand(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := parseCommand(anew); err != nil || again != c {
+		if again, err := parseCommand(anew); err != nil || !reflect.DeepEqual(again, c) {
 			t.Errorf("%q: %+v, %v, want %+v", anew, again, err, c)
 		}
 	})
@@ -191,6 +203,8 @@ func TestJSONEvents(t *testing.T) {
 		{overlay.Ready{ID: "bob", Key: key, Listen: []string{"127.0.0.1:5"}, Network: "home#k"}, `{"event":"ready",` + at + `,"id":"bob","key":"` + fingerprint + `","listen":["127.0.0.1:5"],"network":"home#k","version":"1.2.3"}`},
 		{overlay.Ready{ID: "bob", Key: key}, `{"event":"ready",` + at + `,"id":"bob","key":"` + fingerprint + `","listen":[],"network":"","version":"1.2.3"}`},
 		{overlay.PeerJoined{ID: "a", Key: key}, `{"event":"peer_joined",` + at + `,"id":"a","key":"` + fingerprint + `","via":""}`},
+		{overlay.PeerJoined{ID: "a", Key: key, Via: "b", Visitor: true}, `{"event":"peer_joined",` + at + `,"id":"a","key":"` + fingerprint + `","via":"b","visitor":true}`},
+		{overlay.PeerLeft{ID: "a", Reason: overlay.ReasonLeft, Visitor: true}, `{"event":"peer_left",` + at + `,"id":"a","reason":"left","visitor":true}`},
 		{overlay.PeerLeft{ID: "a", Reason: overlay.ReasonLost}, `{"event":"peer_left",` + at + `,"id":"a","reason":"lost"}`},
 		{overlay.KeyChanged{ID: "a", Was: certs.PublicKey{}, Is: key}, `{"event":"key_changed",` + at + `,"id":"a","was":"` + certs.PublicKey{}.String() + `","is":"` + fingerprint + `"}`},
 		{overlay.Message{ID: id, From: "a", Key: key, To: overlay.Everyone, Body: "<é\n\u2028\x00>", SentAt: noon, Path: overlay.PathRelayed},
@@ -201,6 +215,10 @@ func TestJSONEvents(t *testing.T) {
 		{overlay.PeerChanged{ID: "a", Rooms: []string{"#x", "#y"}, Tags: map[string]string{"role": "db", "a": "1"}}, `{"event":"peer_changed",` + at + `,"id":"a","rooms":["#x","#y"],"tags":{"a":"1","role":"db"}}`},
 		{overlay.PeerChanged{ID: "a"}, `{"event":"peer_changed",` + at + `,"id":"a","rooms":[],"tags":{}}`},
 		{overlay.Sent{Message: id, To: "a", Ref: "r"}, `{"event":"sent",` + at + `,` + mid + `,"to":"a","ref":"r"}`},
+		{overlay.Sent{Message: id, To: "a", Ref: "r", Body: "not here", SentAt: noon, ReplyTo: id, Kind: overlay.KindEdit, About: id},
+			`{"event":"sent",` + at + `,` + mid + `,"to":"a","ref":"r","reply_to":"00000000000000000000000000000007","kind":"edit","about":"00000000000000000000000000000007"}`},
+		{overlay.Message{ID: id, From: "a", Key: key, To: "b", Body: "x", SentAt: noon, Path: overlay.PathDirect, Kind: overlay.KindReaction, About: id},
+			`{"event":"message",` + at + `,` + mid + `,"from":"a","key":"` + fingerprint + `","to":"b","body":"x","sent_at":"2026-03-04T11:01:05.250000Z","path":"direct","kind":"reaction","about":"00000000000000000000000000000007"}`},
 		{overlay.Delivered{Message: id, To: "a", Ref: "r", Path: overlay.PathDirect, RTT: 1234567}, `{"event":"delivered",` + at + `,` + mid + `,"to":"a","ref":"r","path":"direct","rtt_ms":1.235}`},
 		{overlay.Delivered{Message: id, To: "a", Path: overlay.PathDirect}, `{"event":"delivered",` + at + `,` + mid + `,"to":"a","ref":"","path":"direct","rtt_ms":null}`},
 		{overlay.Buffered{Message: id, To: "a", Ref: "r", Reason: "gone"}, `{"event":"buffered",` + at + `,` + mid + `,"to":"a","ref":"r","reason":"gone"}`},

@@ -18,7 +18,10 @@ func TestRoomCommands(t *testing.T) {
 		{`{"cmd":"join","room":"#dev","ref":"r"}`, `"event":"rooms"`},
 		{`{"cmd":"send","to":"#dev","body":"one"}`, ""},
 		{`{"cmd":"send","to":"*","body":"two"}`, ""},
-		{`{"cmd":"send","to":"#dev","body_base64":"AA==","ref":"r"}`, "only a message to one peer has data"},
+		{`{"cmd":"send","to":"#dev","body_base64":"AA==","ref":"r"}`, "only a message to one peer can have data"},
+		{`{"cmd":"send","to":"*","body":"x","wants_reply":true,"ref":"r"}`, "only a message to one peer can have data"},
+		{`{"cmd":"send","to":"#dev","body":"three","reply_to":"000102030405060708090a0b0c0d0e0f","kind":"action"}`, ""},
+		{`{"cmd":"broadcast","body":"👍","kind":"reaction","about":"000102030405060708090a0b0c0d0e0f"}`, ""},
 		{`{"cmd":"send","to":"#Dev","body":"x"}`, "lower-case"},
 		{`{"cmd":"join","room":"dev"}`, "a room's name is"},
 		{`{"cmd":"join","ref":"r"}`, `either \"address\" or \"room\"`},
@@ -36,7 +39,7 @@ func TestRoomCommands(t *testing.T) {
 			t.Errorf("%s: %s lacks %s", test.line, got, test.want)
 		}
 	}
-	if got := strings.Join(n.Sent(), "|"); got != "#dev: one|*: two" {
+	if got := strings.Join(n.Sent(), "|"); got != "#dev: one|*: two|#dev: three (replies to 000102030405060708090a0b0c0d0e0f) (action)|*: 👍 (reaction of 000102030405060708090a0b0c0d0e0f)" {
 		t.Errorf("sent %q", got)
 	}
 }

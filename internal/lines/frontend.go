@@ -14,13 +14,11 @@ import (
 // Peer is the part of an [overlay.Node] that lines use.
 type Peer interface {
 	Post(ctx context.Context, to certs.ID, d overlay.Draft) (overlay.MessageID, error)
-	Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error)
 	Join(ctx context.Context, address string) (certs.ID, error)
 	Ping(ctx context.Context, id certs.ID) (overlay.Ping, error)
 	JoinRoom(certs.ID) error
 	PartRoom(certs.ID) error
 	Rooms() []overlay.Room
-	SendRoom(ctx context.Context, room certs.ID, body, ref string) (overlay.MessageID, error)
 	Cancel(overlay.MessageID) error
 	Ignore(certs.ID) error
 	Unignore(certs.ID) error
@@ -36,6 +34,8 @@ type Peer interface {
 	Trust(certs.ID) error
 	Verify(certs.ID, certs.PublicKey) error
 	Forget(certs.ID) error
+	Tags() map[string]string // this peer's own
+	SetTags(map[string]string) error
 }
 
 // Node is a running peer: what lines are about.
@@ -85,6 +85,8 @@ type Message struct {
 	Binary     bool // the body is data
 	ReplyTo    overlay.MessageID
 	WantsReply bool
+	Kind       overlay.Kind
+	About      overlay.MessageID
 
 	number int // of the line
 }
@@ -93,14 +95,9 @@ func (m Message) size() int { return len(m.Body) + len(m.Ref) + len(m.Line) }
 
 // send waits until the message is accepted or refused, or ctx ends.
 func (m Message) send(ctx context.Context, n Node) (err error) {
-	switch {
-	case m.To == overlay.Everyone:
-		_, err = n.Broadcast(ctx, m.Body, m.Ref)
-	case overlay.IsRoom(m.To):
-		_, err = n.SendRoom(ctx, m.To, m.Body, m.Ref)
-	default:
-		_, err = n.Post(ctx, m.To, overlay.Draft{Body: m.Body, Binary: m.Binary, ReplyTo: m.ReplyTo, WantsReply: m.WantsReply, Ref: m.Ref})
-	}
+	_, err = n.Post(ctx, m.To, overlay.Draft{
+		Body: m.Body, Binary: m.Binary, ReplyTo: m.ReplyTo, WantsReply: m.WantsReply, Kind: m.Kind, About: m.About, Ref: m.Ref,
+	})
 	return err
 }
 
@@ -150,13 +147,16 @@ func Code(err error) string {
 		err  error
 		code string
 	}{
-		{ErrLong, "too_long"}, {overlay.ErrTooLong, "too_long"}, {overlay.ErrToSelf, "to_self"}, {overlay.ErrNotUTF8, "not_utf8"},
+		{ErrLong, "too_long"}, {overlay.ErrTooLong, "too_long"}, {overlay.ErrTagsTooLong, "too_long"}, {overlay.ErrToSelf, "to_self"}, {overlay.ErrNotUTF8, "not_utf8"},
 		{overlay.ErrOutboxFull, "outbox_full"}, {overlay.ErrNotWaiting, "not_waiting"}, {overlay.ErrNotPrivate, "not_private"},
 		{overlay.ErrUnknownPeer, "unknown_peer"}, {overlay.ErrClosed, "leaving"}, {context.Canceled, "leaving"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code
 		}
+	}
+	if _, ok := errors.AsType[*overlay.KindError](err); ok {
+		return "bad_command"
 	}
 	_, isBad := errors.AsType[Bad](err)
 	_, isDenied := errors.AsType[*denied](err)

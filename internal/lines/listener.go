@@ -85,7 +85,11 @@ func (l *Listener) Listen(ctx context.Context) error {
 		case errors.Is(err, ErrLong):
 		case errors.Is(err, io.EOF):
 			if ctx.Err() == nil && time.Since(began) < time.Second {
-				l.log.Info("standard input has ended, so this peer leaves; --no-input makes it stay")
+				level := slog.LevelInfo
+				if l.read == 1 { // there was nothing to send, so leaving can hardly be meant
+					level = slog.LevelWarn
+				}
+				l.log.Log(ctx, level, "standard input has ended, so this peer leaves; --no-input makes it stay")
 			}
 			l.await()
 			return nil

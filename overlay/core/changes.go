@@ -59,7 +59,7 @@ func (c *Core) follow(what base.Happening) {
 	case base.Failed:
 		c.fail(what.Why)
 	case reach.TargetEnded:
-		c.join.TargetEnded(what.Target, what.Why)
+		c.join.TargetEnded(what)
 	case reconcile.Judged:
 		c.merge(what.Batch, what.Valid)
 	case detect.Isolated:

@@ -146,7 +146,7 @@ func (c *Core) receiveRefusal(l *link.Link, d *link.Dial, response *pb.Handshake
 		}
 	}
 	if d.Target != nil {
-		d.Target.Refused(response)
+		c.join.Refused(d.Target, response)
 		c.join.CheckHolder()
 	}
 }

@@ -96,6 +96,9 @@ type (
 		Room   string // empty: everyone
 		Body   string // UTF-8, at most pb.MaxBroadcast bytes
 		SentAt int64  // nanoseconds since 1970
+		// As in pb.BroadcastContent; zero: none.
+		Kind           pb.MessageKind
+		About, ReplyTo [pb.MessageIDSize]byte
 	}
 	// EnterRoom shows the broadcasts of a room from now on, and Recalled what was said before. ExitRoom
 	// ends that.
@@ -312,7 +315,14 @@ func (in Want) apply(c *Core) (r Reply) {
 
 func (in Broadcast) apply(c *Core) (r Reply) {
 	c.visit.stay()
-	r.Message = c.broadcasts.Say(in.Room, in.Body, in.SentAt)
+	said := &pb.BroadcastContent{Room: in.Room, Content: in.Body, SentAt: in.SentAt, Kind: in.Kind}
+	if in.About != [pb.MessageIDSize]byte{} {
+		said.About = in.About[:]
+	}
+	if in.ReplyTo != [pb.MessageIDSize]byte{} {
+		said.ReplyTo = in.ReplyTo[:]
+	}
+	r.Message = c.broadcasts.Say(said)
 	return r
 }
 

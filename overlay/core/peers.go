@@ -20,6 +20,7 @@ type Peer struct {
 	Addresses []string
 	Rooms     []string
 	Tags      string
+	Visitor   bool
 }
 
 // Peers lists who is here, this peer itself excepted, in the order of the IDs.
@@ -30,7 +31,7 @@ func (c *Core) Peers() []Peer {
 			continue
 		}
 		r := e.Record
-		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed), Rooms: r.Rooms, Tags: r.Tags}
+		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed), Rooms: r.Rooms, Tags: r.Tags, Visitor: r.Visitor}
 		switch l, carried := c.carried.inUse(r.Key); {
 		case l == nil:
 		case carried:

@@ -482,6 +482,12 @@ var effects = [...]effect{
 		p.Joined = append(p.Joined, out.Joined...)
 		return len(out.Joined)
 	}},
+	{"Tried", func(p *Process, out *base.Effects) int {
+		for _, j := range out.Tried {
+			p.tell("tries to join", j.Address, j.ID, j.Why)
+		}
+		return len(out.Tried)
+	}},
 	{"Notes", func(p *Process, out *base.Effects) int {
 		for _, n := range out.Notes {
 			p.tell(n.Text, n.Args...)

@@ -9,9 +9,11 @@ import (
 
 // Draft is a message to be sent.
 type Draft struct {
-	Body    string    // UTF-8 of at most 1 MiB (pb.MaxBody); any bytes, if Binary
+	Body    string    // UTF-8 of at most 1 MiB (pb.MaxBody), to many 64 KiB (pb.MaxBroadcast); any bytes, if Binary
 	Binary  bool      // the body is data, not text
 	ReplyTo MessageID // the message that it replies to; zero: none
+	Kind    Kind      // empty: an ordinary message
+	About   MessageID // the message that an edit, deletion or reaction is about
 	Ref     string    // comes back in each event of the message
 	// WantsReply tells the receiver that a reply is waited for; Request sets it.
 	WantsReply bool
@@ -19,16 +21,27 @@ type Draft struct {
 	request *request // of the caller that waits for a reply; nil: none does
 }
 
-// checkDraft reports what is wrong with the body.
-func (d Draft) checkDraft() error {
-	if err := CheckBody(d.Body, pb.MaxBody); err != ErrNotUTF8 || !d.Binary {
+// check reports what is wrong with a message to one peer, and completes it.
+func (d *Draft) check() error {
+	if err := checkBody(d.Body, pb.MaxBody); err != nil && (err != ErrNotUTF8 || !d.Binary) {
 		return err
 	}
-	return nil
+	return d.checkKind()
 }
 
-// CheckBody reports what is wrong with the body of a message.
-func CheckBody(body string, limit int) error {
+// CheckWide reports what is wrong with a message to many, and completes it.
+func CheckWide(d *Draft) error {
+	if d.Binary || d.WantsReply {
+		return ErrNotToMany
+	}
+	if err := checkBody(d.Body, pb.MaxBroadcast); err != nil {
+		return err
+	}
+	return d.checkKind()
+}
+
+// checkBody reports what is wrong with the body of a message.
+func checkBody(body string, limit int) error {
 	if len(body) > limit {
 		return &TooLongError{Bytes: len(body), Limit: limit}
 	}

@@ -117,6 +117,7 @@ func (e *Engine) hasBegun() bool {
 func (e *Engine) NewMessage(d Draft) *delivery.Outgoing {
 	m := e.ids.next()
 	m.Body, m.Binary, m.Ref, m.ReplyTo, m.WantsReply = d.Body, d.Binary, d.Ref, d.ReplyTo, d.WantsReply
+	m.Kind, m.About = d.Kind.Wire(), d.About
 	m.SentAt, m.Taken = time.Now(), e.now()
 	if d.request != nil {
 		e.requests.awaitReply(m.ID, d.request)

@@ -58,14 +58,18 @@ type PeerJoined struct {
 	ID  certs.ID        `json:"id"`
 	Key certs.PublicKey `json:"key"`
 	Via certs.ID        `json:"via"` // the neighbour it was heard from; empty when direct
+
+	Visitor bool `json:"visitor,omitzero"` // it may be gone in a moment; PeerChanged tells if it stays
 }
 
-// PeerChanged: a peer of the table is in other rooms or has other tags than before. For a peer that
-// has any it comes right behind its PeerJoined.
+// PeerChanged: a peer of the table is in other rooms or has other tags than before, or a visitor stays.
+// For a peer that has rooms or tags it comes right behind its PeerJoined.
 type PeerChanged struct {
 	ID    certs.ID          `json:"id"`
 	Rooms []string          `json:"rooms"` // in order
 	Tags  map[string]string `json:"tags"`
+
+	Visitor bool `json:"visitor,omitzero"` // it is one still
 }
 
 // Reason is why a peer has left the table.
@@ -83,6 +87,8 @@ const (
 type PeerLeft struct {
 	ID     certs.ID `json:"id"`
 	Reason Reason   `json:"reason"`
+
+	Visitor bool `json:"visitor,omitzero"` // it was one until then
 }
 
 // Message is a message to this peer, shown once. Its sender gets the receipt when the loop
@@ -103,8 +109,13 @@ type Message struct {
 	// here nor was it met. Only of messages from before.
 	Unproved bool   `json:"unproved,omitzero"`
 	Pos      uint64 `json:"pos,omitzero"` // in the history, as in the events below
-	// ReplyTo is the message of ours that it replies to, by the word of its sender; zero: none.
+	// ReplyTo is the message that it replies to, by the word of its sender; zero: none. A direct message replies
+	// to one of ours.
 	ReplyTo MessageID `json:"reply_to,omitzero"`
+	// Kind is empty for an ordinary message. About is the message that an edit, deletion or reaction is about,
+	// by the word of its sender: see [Said.CountsFor].
+	Kind  Kind      `json:"kind,omitzero"`
+	About MessageID `json:"about,omitzero"`
 	// WantsReply says that its sender waits for a reply, see [Message.Reply].
 	WantsReply bool `json:"wants_reply,omitzero"`
 
@@ -119,6 +130,13 @@ type Sent struct {
 	To      certs.ID  `json:"to"`
 	Ref     string    `json:"ref"`
 	Pos     uint64    `json:"pos,omitzero"`
+	// The message itself. JSON lines leave out the body, since their reader has given it.
+	Body    string    `json:"-"`
+	Binary  bool      `json:"-"`
+	SentAt  time.Time `json:"-"`
+	ReplyTo MessageID `json:"reply_to,omitzero"`
+	Kind    Kind      `json:"kind,omitzero"`
+	About   MessageID `json:"about,omitzero"`
 
 	signed *pb.Signed // of a broadcast
 }

@@ -16,7 +16,7 @@ const (
 	maxIncomingBytes = 4 << 20  // their bodies
 	maxBroadcasts    = 16 << 20 // bytes of broadcasts not handled yet; more are dropped
 	maxOwn           = 1 << 14  // events of our own messages; then Send waits
-	maxOwnBytes      = 16 << 20 // bodies that wait for the history; then, too
+	maxOwnBytes      = 16 << 20 // their bodies; then, too
 	collapseAbove    = 4096     // joins, changes and leaves waiting, before they are netted
 	spareEvents      = 1024     // the longest list of handled events whose memory is used again
 )
@@ -39,7 +39,7 @@ type EventQueue struct {
 	incomingBytes  int
 	broadcastBytes int
 	own            int
-	ownBytes       int // bodies of these that are not in the history yet
+	ownBytes       int // bodies of these
 	closed         bool
 	counts         counts
 }
@@ -54,7 +54,6 @@ type item struct {
 	key     certs.PublicKey    // of the peer that a PeerLeft is about
 	had     bool               // rooms or tags, that peer
 	settled *delivery.Outgoing // a message of ours whose last event this is
-	own     *delivery.Outgoing // of a Sent, until it is in the history
 	pos     uint64             // in the history; 0: not there
 }
 
@@ -114,7 +113,7 @@ func (q *EventQueue) admit(it item) {
 		}
 	default:
 		q.own++
-		q.ownBytes += it.ownBytes()
+		q.ownBytes += ownBytes(it.event)
 		q.counts.told(it.event)
 	}
 	q.enqueue(it)
@@ -293,7 +292,7 @@ func (q *EventQueue) handled(it item) {
 	case Ready:
 	default:
 		q.own--
-		q.ownBytes -= it.ownBytes()
+		q.ownBytes -= ownBytes(it.event)
 	}
 	q.changed.Broadcast()
 	q.mu.Unlock()
@@ -308,23 +307,10 @@ func (q *EventQueue) passed() {
 	q.counts.unread--
 }
 
-// ownBytes is what a Sent holds for the history.
-func (it *item) ownBytes() int {
-	if it.own == nil {
-		return 0
-	}
-	return len(it.own.Body)
-}
-
-// forgetBodies frees what only the history needs, which has it.
-func (q *EventQueue) forgetBodies(items []item) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for i := range items {
-		q.ownBytes -= items[i].ownBytes()
-		items[i].own = nil
-	}
-	q.changed.Broadcast()
+// ownBytes is the size of the body in a Sent.
+func ownBytes(event Event) int {
+	sent, _ := event.(Sent)
+	return len(sent.Body)
 }
 
 // end lets take return the remaining events and then end.
@@ -370,8 +356,10 @@ func (q *EventQueue) collapse() {
 		if i, before := last[id]; before && cancels(kept[i], it) {
 			delete(last, id)
 			q.counts.unread--
-			if q.membership--; kept[i].had { // it may have none any more
-				kept[i] = item{event: PeerChanged{ID: id}}
+			left, _ := kept[i].event.(PeerLeft)
+			back, isBack := it.event.(PeerJoined)
+			if q.membership--; kept[i].had || isBack && back.Visitor != left.Visitor { // it may have none any more
+				kept[i] = item{event: PeerChanged{ID: id, Visitor: back.Visitor}}
 				changed[id] = i
 				continue
 			}

@@ -57,6 +57,7 @@ func TestQueueCollapses(t *testing.T) {
 	hello := Message{From: "bob", Body: "hello"}
 	one, two := PeerChanged{ID: "bob", Rooms: []string{"#one"}}, PeerChanged{ID: "bob", Tags: map[string]string{"two": "2"}}
 	none := PeerChanged{ID: "bob"}
+	visits, ends := PeerJoined{ID: "bob", Key: bobsKey, Visitor: true}, PeerLeft{ID: "bob", Visitor: true}
 	list := func(e ...Event) []Event { return e }
 	tests := []struct {
 		name             string
@@ -84,6 +85,12 @@ func TestQueueCollapses(t *testing.T) {
 		{"that, and it went", list(bobJoins, one), list(bobLeaves, bobJoins, bobLeaves), list(bobLeaves)},
 		{"that, and it came back again", list(bobJoins, one), list(bobLeaves, bobJoins, bobLeaves, bobJoins), list(none)},
 		{"another came back without", list(bobJoins, one), list(bobLeaves, bobAnew), list(bobLeaves, bobAnew)},
+		{"a visitor came and stays", nil, list(visits, none), list(visits, none)},
+		{"a visitor stays and went", list(visits), list(none, bobLeaves), list(bobLeaves)},
+		{"a visitor came, stays and went", nil, list(visits, none, bobLeaves), nil},
+		{"a visitor went and came back to stay", list(visits), list(ends, bobJoins), list(none)},
+		{"a visitor stays, went and came back", list(visits), list(none, bobLeaves, bobJoins), list(none)},
+		{"a visitor went and came back", list(visits), list(ends, visits), nil},
 		{"other events", nil, list(Ready{}, bobJoins, Sent{Ref: "1"}, bobLeaves, Sent{Ref: "2"}), list(Ready{}, Sent{Ref: "1"}, Sent{Ref: "2"})},
 	}
 	for _, test := range tests {
@@ -297,6 +304,30 @@ func TestSendWaitsForOwnEvents(t *testing.T) {
 		q.end()
 		if err := q.WaitOwn(t.Context()); !errors.Is(err, ErrClosed) {
 			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+// TestSendWaitsForOwnBodies: bodies of messages that the program has not handled are bounded too.
+func TestSendWaitsForOwnBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newEventQueue()
+		body := strings.Repeat("x", maxOwnBytes/4)
+		for range 4 {
+			if err := q.WaitOwn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			q.Push(Sent{Body: body})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := q.WaitOwn(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with too many: %v", err)
+		}
+		items, _ := q.take(nil)
+		q.handled(items[0])
+		if err := q.WaitOwn(t.Context()); err != nil {
+			t.Errorf("with room again: %v", err)
 		}
 	})
 }

@@ -63,6 +63,8 @@ type Said struct {
 	NewKey   bool      `json:"new_key,omitzero"`
 	Unproved bool      `json:"unproved,omitzero"`
 	ReplyTo  MessageID `json:"reply_to,omitzero"`
+	Kind     Kind      `json:"kind,omitzero"`
+	About    MessageID `json:"about,omitzero"`
 
 	State State  `json:"state"`
 	Error string `json:"error,omitzero"` // why it failed, or waits

@@ -1,17 +1,30 @@
 package messaging
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay/messaging/store"
 )
 
-// MaxIgnored bounds the keys that are ignored (a guess).
+// MaxIgnored bounds the keys that are ignored, and those that were ignored lately (a guess).
 const MaxIgnored = 1024
+
+// HiddenFor is how long the end of ignoring a key is remembered: longer than the past of a room
+// reaches back.
+const HiddenFor = 8 * 24 * time.Hour
+
+// hiddenKey is before a public key in the bucket of numbers; the number is until when that key was
+// ignored, nanoseconds since 1970.
+const hiddenKey = "hidden "
 
 // IgnoredPeer is a peer whose messages are not shown: the holder of the key, whatever its ID is.
 type IgnoredPeer struct {
@@ -25,6 +38,7 @@ type Ignored struct {
 
 	mu    sync.RWMutex
 	byKey map[certs.PublicKey]certs.ID
+	until map[certs.PublicKey]time.Time // when the ignoring of a key ended
 }
 
 // Has says that messages of the peer with this key are not shown.
@@ -33,6 +47,29 @@ func (l *Ignored) Has(key certs.PublicKey) bool {
 	defer l.mu.RUnlock()
 	_, found := l.byKey[key]
 	return found
+}
+
+// Hides says that what the peer with this key said at a time is not shown as the past: the peer is
+// ignored, or was ignored then or later. When the ignoring began is not stored, so what was said
+// before that is hidden too.
+func (l *Ignored) Hides(key certs.PublicKey, said time.Time) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	_, found := l.byKey[key]
+	return found || !said.After(l.until[key])
+}
+
+// open loads those of earlier runs.
+func (l *Ignored) open(e *Engine) error {
+	l.engine = e
+	l.byKey, l.until = make(map[certs.PublicKey]certs.ID), make(map[certs.PublicKey]time.Time)
+	if err := errors.Join(e.disk.Load(store.Ignored, l.load), e.disk.Load(store.Self, l.loadUntil)); err != nil {
+		return err
+	}
+	if ops := l.tidy(time.Now()); ops != nil {
+		e.disk.Write(nil, ops...)
+	}
+	return nil
 }
 
 // load loads a peer from the disk.
@@ -46,16 +83,43 @@ func (l *Ignored) load(key, value []byte) error {
 	case len(l.byKey) == MaxIgnored:
 		return damaged("ignored peer", fmt.Errorf("there are more than %d", MaxIgnored))
 	}
-	l.put(certs.PublicKey(key), id)
+	l.byKey[certs.PublicKey(key)] = id
 	return nil
 }
 
-// put enters a peer.
-func (l *Ignored) put(key certs.PublicKey, id certs.ID) {
-	if l.byKey == nil {
-		l.byKey = make(map[certs.PublicKey]certs.ID)
+// loadUntil loads until when a peer was ignored.
+func (l *Ignored) loadUntil(name, value []byte) error {
+	key, isHidden := bytes.CutPrefix(name, []byte(hiddenKey))
+	switch {
+	case !isHidden:
+		return nil
+	case len(key) != len(certs.PublicKey{}) || len(value) != 8:
+		return damaged("time until when a peer was ignored", fmt.Errorf("a key of %d bytes, a number of %d", len(key), len(value)))
 	}
-	l.byKey[key] = id
+	l.until[certs.PublicKey(key)] = time.Unix(0, int64(binary.BigEndian.Uint64(value)))
+	return nil
+}
+
+// setUntil notes until when a peer was ignored.
+func (l *Ignored) setUntil(key certs.PublicKey, at time.Time) store.Op {
+	l.until[key] = at
+	return store.NumberOp(hiddenKey+string(key[:]), uint64(at.UnixNano()))
+}
+
+// tidy forgets the times that can't matter any more, and the earliest of too many. A time in the
+// future, from before the clock was set back, becomes now: otherwise it would hide for too long.
+func (l *Ignored) tidy(now time.Time) (ops []store.Op) {
+	keys := slices.SortedFunc(maps.Keys(l.until), func(a, b certs.PublicKey) int { return l.until[a].Compare(l.until[b]) })
+	for i, key := range keys {
+		switch at := l.until[key]; {
+		case i < len(keys)-MaxIgnored || now.Sub(at) > HiddenFor:
+			delete(l.until, key)
+			ops = append(ops, store.Op{Bucket: store.Self, Key: []byte(hiddenKey + string(key[:]))})
+		case at.After(now):
+			ops = append(ops, l.setUntil(key, now))
+		}
+	}
+	return ops
 }
 
 // Ignore hides the peer that has an ID now, or had it last: from now on its messages are refused,
@@ -75,25 +139,26 @@ func (l *Ignored) Ignore(id certs.ID) error {
 		if _, found := l.byKey[key]; !found && len(l.byKey) >= MaxIgnored {
 			return nil, ErrIgnoredFull
 		}
-		l.put(key, id)
+		l.byKey[key] = id
 		return []store.Op{{Bucket: store.Ignored, Key: key[:], Value: []byte(id)}}, nil
 	})
 }
 
 // Unignore is the reverse of Ignore, for all that are ignored under an ID. What came meanwhile is
-// not shown.
+// not shown, nor what was said meanwhile and comes later as the past.
 func (l *Ignored) Unignore(id certs.ID) error {
 	return l.change(func() (ops []store.Op, err error) {
+		now := time.Now().Round(0) // the time of day, as it is stored
 		for key, as := range l.byKey {
 			if as == id {
 				delete(l.byKey, key)
-				ops = append(ops, store.Op{Bucket: store.Ignored, Key: key[:]})
+				ops = append(ops, store.Op{Bucket: store.Ignored, Key: key[:]}, l.setUntil(key, now))
 			}
 		}
 		if ops == nil {
 			return nil, ErrNotIgnored
 		}
-		return ops, nil
+		return append(ops, l.tidy(now)...), nil
 	})
 }
 

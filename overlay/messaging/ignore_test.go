@@ -162,12 +162,80 @@ func TestIgnoredOnDisk(t *testing.T) {
 	for name, bad := range map[string]store.Op{
 		"too many": {Key: key[:], Value: []byte("p0")}, "a short key": {Key: key[:31], Value: []byte("p0")}, "no ID": {Key: key[:], Value: []byte("p 0")},
 	} {
-		var l Ignored
+		l := Ignored{byKey: make(map[certs.PublicKey]certs.ID)}
 		for _, p := range e.Ignored.Peers()[:MaxIgnored-len(name)%2] { // full for the first
-			l.put(p.Key, p.ID)
+			l.byKey[p.Key] = p.ID
 		}
 		if err := l.load(bad.Key, bad.Value); err == nil {
 			t.Errorf("%s is loaded", name)
+		}
+	}
+}
+
+// TestHiddenPast: what a peer said before the end of ignoring it is hidden, also after a restart. Of these
+// times the old ones are forgotten, and the earliest of too many; one in the future becomes now.
+func TestHiddenPast(t *testing.T) {
+	dir := t.TempDir()
+	e := onDisk(t, dir, func(string) {})
+	alice, carol := numberedKey(1), numberedKey(2)
+	began := time.Now()
+	if err := e.Ignored.Ignore("alice"); err != nil {
+		t.Fatal(err)
+	}
+	if !e.Ignored.Hides(alice, began.Add(time.Hour)) {
+		t.Error("what is said by one that is ignored is not hidden")
+	}
+	if err := e.Ignored.Unignore("alice"); err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, l *Ignored) {
+		t.Helper()
+		if !l.Hides(alice, began) || l.Hides(alice, time.Now().Add(time.Nanosecond)) {
+			t.Errorf("%s: what was said before is not hidden, or what was said after", what)
+		}
+		if l.Hides(carol, began) || l.Hides(carol, time.Unix(0, 0).Add(-time.Hour)) || l.Has(alice) {
+			t.Errorf("%s: somebody is hidden who was not ignored, or ignored still", what)
+		}
+	}
+	check("at once", &e.Ignored)
+	old, ahead := numberedKey(3), numberedKey(4)
+	setUntil := func(key certs.PublicKey, at time.Time) { e.disk.Write(nil, e.Ignored.setUntil(key, at)) }
+	setUntil(old, began.Add(-HiddenFor))
+	setUntil(ahead, began.Add(time.Hour))
+	restart := func() {
+		t.Helper()
+		if err := e.disk.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e = onDisk(t, dir, func(string) {})
+	}
+	restart()
+	check("after a restart", &e.Ignored)
+	now := time.Now()
+	if e.Ignored.Hides(old, began.Add(-HiddenFor)) || !e.Ignored.Hides(ahead, began) || e.Ignored.Hides(ahead, now) {
+		t.Error("the times are not tidied")
+	}
+	restart()
+	if e.Ignored.Hides(ahead, now) || len(e.Ignored.until) != 2 {
+		t.Errorf("they are not tidied on disk: %v", e.Ignored.until)
+	}
+	for n := range MaxIgnored {
+		setUntil(numberedKey(1000+n), began.Add(time.Duration(n-MaxIgnored)))
+	}
+	restart()
+	if len(e.Ignored.until) != MaxIgnored || e.Ignored.Hides(numberedKey(1001), began.Add(-time.Hour)) {
+		t.Errorf("%d are kept, or not the latest", len(e.Ignored.until))
+	}
+	check("beside many", &e.Ignored)
+	if err := errors.Join(e.Ignored.Ignore("carol"), e.Ignored.Unignore("carol")); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.Ignored.until) != MaxIgnored || !e.Ignored.Hides(carol, began) || e.Ignored.Hides(numberedKey(1002), began.Add(-time.Hour)) {
+		t.Error("one more is not in the place of the earliest")
+	}
+	for name, value := range map[string][]byte{hiddenKey + "short": make([]byte, 8), hiddenKey + string(alice[:]): make([]byte, 7)} {
+		if err := e.Ignored.loadUntil([]byte(name), value); err == nil {
+			t.Errorf("%q is loaded with %d bytes", name, len(value))
 		}
 	}
 }

@@ -26,10 +26,9 @@ func New(cfg Config) (*Engine, error) {
 	e.letters = letters{engine: e, waiting: make(chan Letter, maxLetters)}
 	e.answers = answers{engine: e, waiting: make(chan answer, maxAnswers)}
 	e.custodian = custodian{engine: e, wake: make(chan struct{}, 1), asked: make(chan chan struct{})}
-	e.Ignored.engine = e
 	e.directory.init(e, cfg.Met)
 	e.senders.init(e, e.disk.marks())
-	if err := errors.Join(e.disk.Load(store.Ignored, e.Ignored.load), e.disk.Load(store.Pins, e.directory.loadPin)); err != nil {
+	if err := errors.Join(e.Ignored.open(e), e.disk.Load(store.Pins, e.directory.loadPin)); err != nil {
 		return e, err
 	}
 	if err := e.loadEarly(); err != nil {
@@ -117,7 +116,7 @@ func (e *Engine) loadMessage(key, value []byte, known *recent) error {
 		return nil
 	case e.disk.history && s.GetSaid() >= known.from && !known.sent[out.ID]:
 		e.disk.unsaid.expect(out.ID, s.GetSaid())
-		e.early = append(e.early, sentItem(out, to))
+		e.early = append(e.early, item{event: sentEvent(out, to)})
 	}
 	if out.Cancelled {
 		e.words = append(e.words, lastWord{to, out})

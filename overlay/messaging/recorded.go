@@ -84,7 +84,11 @@ func decodeEntry(e store.Entry, self certs.ID) (r recorded, err error) {
 			return r, damaged("event", err)
 		}
 		s.Body, s.SentAt = []byte(c.GetContent()), c.GetSentAt()
+		s.MessageKind, s.About, s.ReplyTo = c.GetKind(), c.GetAbout(), c.GetReplyTo()
 	}
+	kind, about := Reference(storedReference{s})
+	var replyTo MessageID
+	copy(replyTo[:], s.GetReplyTo())
 	path := PathDirect
 	if s.GetRelayed() {
 		path = PathRelayed
@@ -101,14 +105,17 @@ func decodeEntry(e store.Entry, self certs.ID) (r recorded, err error) {
 			ID: id, From: certs.ID(s.GetFrom()), Key: key, NewKey: s.GetNewKey(), To: to, Body: string(s.GetBody()),
 			SentAt: time.Unix(0, s.GetSentAt()), Path: path, Before: s.GetBefore(), Pos: e.Pos,
 			Unproved: s.GetUnproved(), Binary: s.GetBinary(), WantsReply: s.GetWantsReply(),
+			ReplyTo: replyTo, Kind: kind, About: about,
 		}
-		copy(m.ReplyTo[:], s.GetReplyTo())
 		if to == "" {
 			m.To = self
 		}
 		r.Event = m
 	case pb.StoredEventKind_SENT:
-		r.Event = Sent{Message: id, To: to, Ref: ref, Pos: e.Pos}
+		r.Event = Sent{
+			Message: id, To: to, Ref: ref, Pos: e.Pos, Body: string(s.GetBody()), Binary: s.GetBinary(), SentAt: time.Unix(0, s.GetSentAt()),
+			ReplyTo: replyTo, Kind: kind, About: about,
+		}
 	case pb.StoredEventKind_RECEIPT_CAME:
 		r.Event = Delivered{Message: id, To: to, Ref: ref, Path: path, RTT: time.Duration(s.GetRtt()), Pos: e.Pos}
 	case pb.StoredEventKind_WAITS:
@@ -120,6 +127,11 @@ func decodeEntry(e store.Entry, self certs.ID) (r recorded, err error) {
 	}
 	return r, nil
 }
+
+// storedReference is a StoredEvent, whose own kind is another.
+type storedReference struct{ *pb.StoredEvent }
+
+func (s storedReference) GetKind() pb.MessageKind { return s.GetMessageKind() }
 
 // outgoing is the message of ours that an event of the history is about, as far as the store's key of
 // it goes.
@@ -210,18 +222,9 @@ func (u *unsaid) floor(safe uint64) (lowest uint64) {
 func (r recorded) said(self certs.ID, key certs.PublicKey) (s Said, ok bool) {
 	switch e := r.Event.(type) {
 	case Message:
-		return Said{
-			Pos: e.Pos, ID: e.ID, From: e.From, Key: e.Key, To: e.To, Body: e.Body, Binary: e.Binary, SentAt: e.SentAt, Before: e.Before, State: StateReceived,
-			NewKey: e.NewKey, Unproved: e.Unproved, ReplyTo: e.ReplyTo,
-		}, true
+		return e.Said(), true
 	case Sent:
-		var reply MessageID
-		copy(reply[:], r.stored.GetReplyTo())
-		return Said{
-			ReplyTo: reply,
-			Pos:     e.Pos, ID: e.Message, From: self, Key: key, To: e.To, Body: string(r.stored.GetBody()), Binary: r.stored.GetBinary(), Ref: e.Ref,
-			SentAt: time.Unix(0, r.stored.GetSentAt()), State: StateSent,
-		}, true
+		return e.Said(self, key), true
 	}
 	return s, false
 }

@@ -47,15 +47,7 @@ func (r *recording) add(i int, it *item, now time.Time) {
 		entry.Message = true
 		e.head(pb.StoredEventKind_SENT, event.Message, now)
 		e.ours(event.To, event.Ref, "")
-		if it.own != nil && event.signed == nil {
-			e.text(bodyField, it.own.Body)
-		}
-		if it.own != nil {
-			e.number(sentAtField, uint64(it.own.SentAt.UnixNano()))
-			e.flag(binaryField, it.own.Binary)
-			e.id(replyToField, it.own.ReplyTo)
-		}
-		e.signed(event.signed)
+		e.sent(event)
 	case Delivered:
 		e.head(pb.StoredEventKind_RECEIPT_CAME, event.Message, now)
 		e.ours(event.To, event.Ref, "")
@@ -102,6 +94,8 @@ const (
 	replyToField
 	wantsReplyField
 	unprovedField
+	messageKindField
+	aboutField
 )
 
 // encoder appends fields to b. Those that are zero are left out.
@@ -125,6 +119,7 @@ func (e *encoder) received(m Message, author certs.PublicKey, direct bool) {
 	}
 	if m.signed == nil {
 		e.text(bodyField, m.Body)
+		e.reference(m.Kind, m.About, m.ReplyTo)
 	}
 	e.number(sentAtField, uint64(m.SentAt.UnixNano()))
 	e.flag(relayedField, m.Path == PathRelayed)
@@ -133,8 +128,25 @@ func (e *encoder) received(m Message, author certs.PublicKey, direct bool) {
 	e.flag(unprovedField, m.Unproved)
 	e.flag(binaryField, m.Binary)
 	e.flag(wantsReplyField, m.WantsReply)
-	e.id(replyToField, m.ReplyTo)
 	e.signed(m.signed)
+}
+
+// sent appends what a message of ours says.
+func (e *encoder) sent(s Sent) {
+	if s.signed == nil {
+		e.text(bodyField, s.Body)
+		e.reference(s.Kind, s.About, s.ReplyTo)
+	}
+	e.number(sentAtField, uint64(s.SentAt.UnixNano()))
+	e.flag(binaryField, s.Binary)
+	e.signed(s.signed)
+}
+
+// reference appends the kind of a message, and which others it names.
+func (e *encoder) reference(kind Kind, about, replyTo MessageID) {
+	e.number(messageKindField, uint64(kind.Wire()))
+	e.id(aboutField, about)
+	e.id(replyToField, replyTo)
 }
 
 // ours appends what is known of a message of ours.
@@ -144,7 +156,8 @@ func (e *encoder) ours(to certs.ID, ref, reason string) {
 	e.text(reasonField, strings.ToValidUTF8(reason, "\uFFFD"))
 }
 
-// signed appends a message to everyone as its author has signed it; its body is in there.
+// signed appends a message to many as its author has signed it; its body is in there, its kind and which others it
+// names.
 func (e *encoder) signed(s *pb.Signed) {
 	if s == nil {
 		return

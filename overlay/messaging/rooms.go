@@ -152,9 +152,9 @@ func (rs *Rooms) Bygone(m Message, signed *pb.Signed) bool {
 }
 
 // Uttered reports a broadcast of our own to the program.
-func (rs *Rooms) Uttered(s Sent, body string, at time.Time, signed *pb.Signed) {
+func (rs *Rooms) Uttered(s Sent, signed *pb.Signed) {
 	s.signed = signed
-	rs.engine.events.pushItem(item{event: s, own: &delivery.Outgoing{Body: body, SentAt: at}})
+	rs.engine.events.Push(s)
 }
 
 // Recent is the last of what the history has of a room, or of Everyone, since a time: at most so many, oldest

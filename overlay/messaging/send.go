@@ -21,7 +21,7 @@ func (e *Engine) Send(ctx context.Context, to certs.ID, d Draft) (MessageID, err
 	if to == e.cfg.ID {
 		return MessageID{}, ErrToSelf
 	}
-	if err := d.checkDraft(); err != nil {
+	if err := d.check(); err != nil {
 		return MessageID{}, err
 	}
 	if err := e.events.WaitOwn(ctx); err != nil {
@@ -150,7 +150,7 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 	e := r.engine
 	if !e.disk.Keeps() {
 		m.Stored = true
-		e.events.Push(Sent{Message: m.ID, To: r.to, Ref: m.Ref})
+		e.events.Push(sentEvent(m, r.to))
 		return
 	}
 	value, err := proto.Marshal(&pb.StoredMessage{
@@ -163,16 +163,19 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 	e.disk.Write(func() { e.commits.safeSince(began); r.stored(m) }, store.Op{Bucket: store.Unsettled, Key: keyOfMessage(m.Position), Value: value})
 }
 
-// sentItem is the event Sent of a message, with what the history keeps of it.
-func sentItem(m *delivery.Outgoing, to certs.ID) item {
-	return item{event: Sent{Message: m.ID, To: to, Ref: m.Ref}, own: m}
+// sentEvent is the event Sent of a message.
+func sentEvent(m *delivery.Outgoing, to certs.ID) Sent {
+	return Sent{
+		Message: m.ID, To: to, Ref: m.Ref, Body: m.Body, Binary: m.Binary, SentAt: m.SentAt, ReplyTo: m.ReplyTo,
+		Kind: kinds[m.Kind], About: m.About,
+	}
 }
 
 // stored is called when a message is on the disk.
 func (r *receiver) stored(m *delivery.Outgoing) {
 	r.mu.Lock()
 	m.Stored = true
-	r.engine.events.pushItem(sentItem(m, r.to))
+	r.engine.events.Push(sentEvent(m, r.to))
 	if m.Waits != "" {
 		r.engine.events.Push(Buffered{Message: m.ID, To: r.to, Ref: m.Ref, Reason: m.Waits})
 		r.engine.custodian.look()

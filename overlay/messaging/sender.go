@@ -190,6 +190,7 @@ func (s *sender) message(m *pb.Message, strange bool, path Path) Message {
 	}
 	out.Body, out.Binary = delivery.BodyOf(m)
 	copy(out.ReplyTo[:], m.GetReplyTo()) // all of it, or there is none
+	out.Kind, out.About = Reference(m)
 	if out.WantsReply {
 		out.asked = s.engine
 	}

@@ -132,7 +132,6 @@ func (s Stream) record(r *recording, items []item) bool {
 			s.engine.disk.unsaid.written(sent.Message, it.pos, safe)
 		}
 	}
-	s.engine.events.forgetBodies(items)
 	return true
 }
 

@@ -127,7 +127,11 @@ func (m *Mapper) run(ctx context.Context) {
 			return
 		}
 		m.setState("none: %v", err)
-		m.cfg.Log.Info("the router maps no port", "error", err)
+		level := slog.LevelInfo
+		if pause == firstPause { // it is not to be said again and again
+			level = slog.LevelWarn
+		}
+		m.cfg.Log.Log(ctx, level, "the router maps no port", "error", err)
 		if m.wait(ctx, pause) {
 			pause = firstPause
 		} else {

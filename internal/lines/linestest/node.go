@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -31,10 +32,11 @@ type Node struct {
 	Report      overlay.Net
 	Known       overlay.Whois // of its ID
 	In          []overlay.Room
-	Full        chan struct{} // if set, messages wait until it is closed
-	Stuck       certs.ID      // only messages to this receiver wait; empty: all do
-	Undelivered int           // what Leave returns
-	Ticket      string        // of the invitations; empty: the network is not private
+	Own         map[string]string // its tags
+	Full        chan struct{}     // if set, messages wait until it is closed
+	Stuck       certs.ID          // only messages to this receiver wait; empty: all do
+	Undelivered int               // what Leave returns
+	Ticket      string            // of the invitations; empty: the network is not private
 	Sum         lines.Status
 	Told        []overlay.Said // the history; a query gets its last ones
 	Asked       overlay.Query  // the last one
@@ -90,6 +92,9 @@ func (n *Node) Closed() bool {
 
 func (n *Node) ID() certs.ID { return n.id }
 
+// Key is all zeros.
+func (n *Node) Key() certs.PublicKey { return certs.PublicKey{} }
+
 func (n *Node) Deliveries() iter.Seq2[overlay.Event, func()] {
 	return func(yield func(overlay.Event, func()) bool) {
 		for {
@@ -143,41 +148,38 @@ func (n *Node) Fail(err error) {
 	n.Close()
 }
 
-// Post notes data and replies as what they are.
+// Post notes data, replies and kinds as what they are.
 func (n *Node) Post(ctx context.Context, to certs.ID, d overlay.Draft) (overlay.MessageID, error) {
+	limit := pb.MaxBody
+	if to == overlay.Everyone || overlay.IsRoom(to) {
+		limit = pb.MaxBroadcast
+	}
 	switch {
 	case to == n.id:
 		return overlay.MessageID{}, overlay.ErrToSelf
-	case len(d.Body) > pb.MaxBody:
+	case overlay.IsRoom(to) && !slices.ContainsFunc(n.In, func(r overlay.Room) bool { return r.Name == to }):
+		return overlay.MessageID{}, fmt.Errorf("%w: /join %s first", overlay.ErrNotInRoom, to)
+	case len(d.Body) > limit:
 		return overlay.MessageID{}, overlay.ErrTooLong
 	}
+	noted := d.Body
 	if d.Binary {
-		d.Body = fmt.Sprintf("data %x", d.Body)
+		noted = fmt.Sprintf("data %x", d.Body)
 	}
 	if d.ReplyTo != (overlay.MessageID{}) {
-		d.Body += " (replies to " + d.ReplyTo.String() + ")"
+		noted += " (replies to " + d.ReplyTo.String() + ")"
 	}
 	if d.WantsReply {
-		d.Body += " (wants a reply)"
+		noted += " (wants a reply)"
 	}
-	return n.accept(ctx, to, d.Body, d.Ref)
-}
-
-func (n *Node) Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error) {
-	if len(body) > pb.MaxBroadcast {
-		return overlay.MessageID{}, overlay.ErrTooLong
+	if d.Kind != "" {
+		noted += fmt.Sprintf(" (%s", d.Kind)
+		if d.About != (overlay.MessageID{}) {
+			noted += " of " + d.About.String()
+		}
+		noted += ")"
 	}
-	return n.accept(ctx, overlay.Everyone, body, ref)
-}
-
-func (n *Node) SendRoom(ctx context.Context, room certs.ID, body, ref string) (overlay.MessageID, error) {
-	switch {
-	case !slices.ContainsFunc(n.In, func(r overlay.Room) bool { return r.Name == room }):
-		return overlay.MessageID{}, fmt.Errorf("%w: /join %s first", overlay.ErrNotInRoom, room)
-	case len(body) > pb.MaxBroadcast:
-		return overlay.MessageID{}, overlay.ErrTooLong
-	}
-	return n.accept(ctx, room, body, ref)
+	return n.accept(ctx, to, d, noted)
 }
 
 func (n *Node) JoinRoom(room certs.ID) error {
@@ -201,7 +203,7 @@ func (n *Node) PartRoom(room certs.ID) error {
 
 func (n *Node) Rooms() []overlay.Room { return n.In }
 
-func (n *Node) accept(ctx context.Context, to certs.ID, body, ref string) (overlay.MessageID, error) {
+func (n *Node) accept(ctx context.Context, to certs.ID, d overlay.Draft, noted string) (overlay.MessageID, error) {
 	if n.Full != nil && (n.Stuck == "" || n.Stuck == to) {
 		select {
 		case <-n.Full:
@@ -209,14 +211,14 @@ func (n *Node) accept(ctx context.Context, to certs.ID, body, ref string) (overl
 			return overlay.MessageID{}, ctx.Err()
 		}
 	}
-	if !utf8.ValidString(body) {
+	if !utf8.ValidString(noted) {
 		return overlay.MessageID{}, overlay.ErrNotUTF8
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.sent = append(n.sent, string(to)+": "+body)
+	n.sent = append(n.sent, string(to)+": "+noted)
 	id := overlay.MessageID{15: byte(len(n.sent))}
-	n.Queue <- overlay.Sent{Message: id, To: to, Ref: ref}
+	n.Queue <- overlay.Sent{Message: id, To: to, Ref: d.Ref, Body: d.Body, Binary: d.Binary, ReplyTo: d.ReplyTo, Kind: d.Kind, About: d.About}
 	return id, nil
 }
 
@@ -285,6 +287,17 @@ func (n *Node) Forget(id certs.ID) error {
 	}
 	n.Known.Pinned = time.Time{}
 	return nil
+}
+
+func (n *Node) Tags() map[string]string { return maps.Clone(n.Own) }
+
+// SetTags refuses what a real node refuses, and supplies no event.
+func (n *Node) SetTags(tags map[string]string) error {
+	err := overlay.CheckTags(tags)
+	if err == nil {
+		n.Own = maps.Clone(tags)
+	}
+	return err
 }
 
 func (n *Node) Join(ctx context.Context, address string) (certs.ID, error) {

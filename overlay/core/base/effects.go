@@ -55,6 +55,9 @@ type Effects struct {
 	Recalls []Recall
 	// Joined reports the outcome for addresses given to Join.
 	Joined []Joining
+	// Tried says what becomes of the addresses to join by while this peer is in no network: each is
+	// being tried, without an ID and Why; let us in; or has failed, and may be tried again.
+	Tried []Joining
 	// Notes are for the log.
 	Notes []Note
 	// Err, if not nil, is the end of this peer: one of the error types of this package.
@@ -172,14 +175,18 @@ type Joined struct {
 	ID  certs.ID
 	Key certs.PublicKey
 	Via certs.ID // who told us; empty when direct
+
+	Visitor bool
 }
 
-// Changed: a peer that is here is in other rooms or has other tags than the user was told; behind
-// the Joined of one that has any.
+// Changed: a peer that is here is in other rooms or has other tags than the user was told, or a visitor
+// stays; behind the Joined of one that has any.
 type Changed struct {
 	ID    certs.ID
 	Rooms []string
 	Tags  string
+
+	Visitor bool
 }
 
 // Left: a peer has gone.
@@ -187,6 +194,7 @@ type Left struct {
 	ID       certs.ID
 	Farewell bool // it said goodbye; else it is lost
 	Removed  bool // it is out of this private network
+	Visitor  bool // it was one until then
 }
 
 // Returned: the first peer of an earlier run has been found, at that address.
@@ -276,7 +284,7 @@ type Note struct {
 func (e *Effects) Empty() bool {
 	return e.Epoch == 0 && e.Pass == nil && e.Err == nil && len(e.Removals)+len(e.Redeem)+len(e.Events)+len(e.Up)+len(e.Frames)+len(e.Closes)+
 		len(e.Dials)+len(e.Cancels)+len(e.Verify)+len(e.Unreachable)+len(e.Notes)+len(e.Custody)+len(e.Envelopes)+
-		len(e.Carried)+len(e.CarriedWanted)+len(e.Pongs)+len(e.Releave)+len(e.Recalls)+len(e.Joined) == 0
+		len(e.Carried)+len(e.CarriedWanted)+len(e.Pongs)+len(e.Releave)+len(e.Recalls)+len(e.Joined)+len(e.Tried) == 0
 }
 
 // Slowness is how much more silence is allowed on a link whose round trips are long or vary.

@@ -20,16 +20,16 @@ func (r *Record) Names(address string) bool {
 
 // Comes is what the user is told of a peer that has come.
 func (r *Record) Comes(via certs.ID) []Event {
-	return append([]Event{Joined{ID: r.ID, Key: r.Key, Via: via}}, r.Changed(&Record{})...)
+	return append([]Event{Joined{ID: r.ID, Key: r.Key, Via: via, Visitor: r.Visitor}}, r.Changed(&Record{Visitor: r.Visitor})...)
 }
 
-// Changed is the event of rooms and tags that the user was not told of yet, if any: it was told those
-// of an earlier record.
+// Changed is the event of what the user was not told of yet, if anything: it was told what stands in an
+// earlier record.
 func (r *Record) Changed(told *Record) []Event {
-	if slices.Equal(r.Rooms, told.Rooms) && r.Tags == told.Tags {
+	if slices.Equal(r.Rooms, told.Rooms) && r.Tags == told.Tags && r.Visitor == told.Visitor {
 		return nil
 	}
-	return []Event{Changed{ID: r.ID, Rooms: r.Rooms, Tags: r.Tags}}
+	return []Event{Changed{ID: r.ID, Rooms: r.Rooms, Tags: r.Tags, Visitor: r.Visitor}}
 }
 
 // CompareNames is the order of the table: by tag, ID, key.

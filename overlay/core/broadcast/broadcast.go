@@ -97,15 +97,14 @@ type earlyBroadcast struct {
 	message *pb.Broadcast
 }
 
-// Say handles Broadcast: a message to a room, or to everyone if that is empty.
-func (bc *Broadcasts) Say(room, body string, sentAt int64) [pb.MessageIDSize]byte {
+// Say handles Broadcast: it completes the content, signs it and sends it to all.
+func (bc *Broadcasts) Say(c *pb.BroadcastContent) [pb.MessageIDSize]byte {
 	bc.Said++
 	key := bc.Cfg.Identity.Key()
 	prefix := certs.MessagePrefix(key, bc.Cfg.Epoch, bc.Cfg.Nonce)
 	id := binary.BigEndian.AppendUint64(prefix[:], broadcastID|bc.Said)
-	content := bc.Cfg.Identity.SignBroadcast(&pb.BroadcastContent{
-		Id: id, Sender: string(bc.Cfg.ID), Key: key[:], Network: bc.Cfg.Network, Room: room, Content: body, SentAt: sentAt,
-	})
+	c.Id, c.Sender, c.Key, c.Network = id, string(bc.Cfg.ID), key[:], bc.Cfg.Network
+	content := bc.Cfg.Identity.SignBroadcast(c)
 	r := bc.runOf(bc.table.Self)
 	r.Next, r.Known, r.Heard = bc.Said+1, bc.Said, true
 	bc.remember(&table.RecentBroadcast{Run: r, Number: bc.Said, At: bc.Now, Said: bc.Now, Signed: content})
@@ -424,11 +423,11 @@ func (bc *Broadcasts) ShowGone(e *table.Entry) {
 	if farewell {
 		bc.lastWords(e)
 	}
+	bc.Out.Events = append(bc.Out.Events, base.Left{ID: e.Record.ID, Farewell: farewell, Removed: e.Removed(), Visitor: e.Shown.Visitor})
 	e.Shown = nil
 	if !farewell && !e.Removed() {
 		bc.Counts.Lost++
 	}
-	bc.Out.Events = append(bc.Out.Events, base.Left{ID: e.Record.ID, Farewell: farewell, Removed: e.Removed()})
 }
 
 // Greet tells a new neighbour how far we have come.

@@ -108,6 +108,9 @@ func (jn *Joiner) isTried(t *link.Target, alone bool) bool {
 
 func (jn *Joiner) dialTarget(t *link.Target) {
 	t.Dialing = true
+	if t.Failures == 0 {
+		jn.tell(t, "", "")
+	}
 	d := &link.Dial{Target: t, Key: t.Key}
 	jn.reach.StartDial(d)
 	if list := jn.targetCandidates(t); len(list) > 0 {
@@ -134,7 +137,8 @@ func (jn *Joiner) targetCandidates(t *link.Target) []base.Candidate {
 }
 
 // TargetEnded takes the end of a dial of the target, successful or not.
-func (jn *Joiner) TargetEnded(t *link.Target, why string) {
+func (jn *Joiner) TargetEnded(end reach.TargetEnded) {
+	t, why := end.Target, end.Why
 	t.Dialing = false
 	t.Failures++
 	most := base.JoinBackoff
@@ -152,6 +156,22 @@ func (jn *Joiner) TargetEnded(t *link.Target, why string) {
 			t.Why, t.Refusal = why, nil
 		}
 		jn.joinEnded(t, "", why)
+		if !end.Reached { // what a refusal means is still to be judged
+			jn.tell(t, "", why)
+		}
+	}
+}
+
+// Refused takes the refusal of a door.
+func (jn *Joiner) Refused(t *link.Target, response *pb.HandshakeResponse) {
+	t.Refused(response)
+	jn.tell(t, "", t.Why)
+}
+
+// tell reports what becomes of an address while we join. Nobody has asked for the acquaintances.
+func (jn *Joiner) tell(t *link.Target, id certs.ID, why string) {
+	if !jn.Ready && !t.Met {
+		jn.Out.Tried = append(jn.Out.Tried, base.Joining{Address: t.Address, ID: id, Why: why})
 	}
 }
 
@@ -160,6 +180,7 @@ func (jn *Joiner) DoorOpened(t *link.Target, l *link.Link) {
 	t.Failures, t.Why, t.Refusal, t.Reached = 0, "", nil, true
 	t.Peer, t.PeerKey = l.Peer, l.Key
 	jn.joinEnded(t, l.Peer, "")
+	jn.tell(t, l.Peer, "")
 }
 
 // HeldElsewhere is called when a door has proved that another peer has our ID. It may have made
@@ -358,7 +379,7 @@ func (jn *Joiner) stopDiscovering() bool {
 		jn.Happen(base.Failed{Why: jn.joinFailure()}) // a ticket has to be turned into a pass
 		return true
 	}
-	jn.Note(base.Info, "nobody has answered on the LAN: this is a new network")
+	jn.Note(base.Warn, "nobody has answered on the LAN: this is a new network")
 	jn.Happen(base.TableTaken{})
 	return true
 }
@@ -372,6 +393,7 @@ func (jn *Joiner) DoorEnded(t *link.Target, did string) {
 	t.Broken++
 	t.Next = jn.Now + jn.Backoff(t.Broken, base.MaxBackoff)
 	t.Why = "let us in, and " + did
+	jn.tell(t, "", t.Why)
 }
 
 // Coming home. A peer that starts again looks for the peers it had links to in earlier runs,

@@ -83,7 +83,7 @@ func (r *rig) settle() {
 		r.Events = r.Events[1:]
 		switch what := what.(type) {
 		case reach.TargetEnded:
-			r.TargetEnded(what.Target, what.Why)
+			r.TargetEnded(what)
 		case base.Failed:
 			r.err, r.Ended = what.Why, true
 		case base.TableTaken:
@@ -118,7 +118,7 @@ func (r *rig) opens(dial base.DialID, name string) {
 	r.links.List = append(r.links.List, l)
 	r.reach.DialEnded(d, "", true)
 	for _, what := range r.Events {
-		r.TargetEnded(what.(reach.TargetEnded).Target, "")
+		r.TargetEnded(what.(reach.TargetEnded))
 	}
 	r.Events = nil
 	r.DoorOpened(d.Target, l)

@@ -375,7 +375,7 @@ func (p *Past) judge(q *question, list []*pb.Pass) {
 // show hands what was found to the user.
 func (p *Past) show(a *ask) {
 	if p.shown.count-a.shownYet > maxShown {
-		p.Note(base.Info, "so much was said meanwhile that what was said before is not shown", "room", a.room)
+		p.Note(base.Warn, "so much was said meanwhile that what was said before is not shown", "room", a.room)
 		return
 	}
 	list := slices.DeleteFunc(a.got, func(g Piece) bool { return p.shown.has[g.tag] })

@@ -153,7 +153,7 @@ func (re *Reach) DialEnded(d *link.Dial, why string, reached bool) {
 		default:
 			joins.Failed++
 		}
-		re.Happen(TargetEnded{d.Target, why})
+		re.Happen(TargetEnded{d.Target, why, reached})
 		return
 	}
 	e := re.table.Get(d.Peer, d.Key)
@@ -288,8 +288,9 @@ func (re *Reach) keepsOlder(old, l *link.Link) bool {
 
 // TargetEnded: the dial of an address to join is over.
 type TargetEnded struct {
-	Target *link.Target
-	Why    string // why it has failed; empty: a peer has answered
+	Target  *link.Target
+	Why     string // why it has failed; empty: a peer has answered
+	Reached bool   // a peer has answered, if only with a refusal
 }
 
 // Affordable drops the candidates whose host has been dialled too often.

@@ -19,6 +19,8 @@ type Outgoing struct {
 	// a reply.
 	ReplyTo    [16]byte
 	WantsReply bool
+	Kind       pb.MessageKind
+	About      [16]byte      // the message that it is about; zero: its kind has none
 	SentAt     time.Time     // by the wall clock, for the receiver
 	Taken      time.Duration // when it was accepted; negative for one of an earlier run
 	// Stored says that it is as safe from a crash as it gets.
@@ -46,6 +48,7 @@ type Receipt struct {
 func (m *Outgoing) Restore(from *pb.Message) {
 	m.Body, m.Binary = BodyOf(from)
 	m.WantsReply = from.GetWantsReply()
+	m.Kind, m.About = pb.Reference(from)
 	copy(m.ReplyTo[:], from.GetReplyTo()) // all of it, or there is none
 }
 
