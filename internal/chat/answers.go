@@ -18,7 +18,7 @@ func (t *Frontend) peers(peers []overlay.Peer) error {
 	}
 	names := make([]string, len(peers))
 	for i, p := range peers {
-		names[i] = t.name(p.ID)
+		names[i] = t.name(p.ID) + awayText(p.Tags)
 	}
 	return t.say("*", count(len(peers), "peer")+" here: "+strings.Join(names, ", "))
 }

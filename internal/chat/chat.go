@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -54,116 +53,104 @@ import (
 //
 // A message that was sent is identified by its ref, which is the beginning of its text.
 type Frontend struct {
-	printer
+	*style
+	screen  Screen
 	KeyFile string // of a private network that has just begun; empty: there is none
 
-	Turned func(room certs.ID) // called when another room, or nobody in particular, is in front; may be nil
+	Turned func(front certs.ID) // called when another room or peer, or everyone, is in front; may be nil
+	Parted func(room certs.ID)  // called when this peer has left a room; may be nil
 
-	self certs.ID // since Ready
+	self   certs.ID // since Ready
+	spoken spoken
 
-	// Owned by the goroutine that executes lines: the room in front, what was listed by /cancel, the last
+	// Visitors who are here: who comes for one message is not announced. Owned by the goroutine that shows events.
+	visitors map[certs.ID]bool
+	earlier  positions // of what [Frontend.Earlier] has shown; of the same goroutine
+
+	// Owned by the goroutine that executes lines: who is in front, what was listed by /cancel, the last
 	// invitation, and the peer whose safety number was shown last.
 	front    certs.ID // empty: everyone
+	Edited   Edited   // what the next /edit is about
 	listed   []overlay.Outgoing
 	invited  overlay.Invitation
 	compared overlay.Whois
 }
 
-// New returns a front end that writes to out.
+// New returns a front end that writes plain lines to out.
 func New(out *lines.Output, look Look) *Frontend {
-	return &Frontend{printer: printer{out: out, look: look, now: time.Now}}
+	s := &style{look: look, now: time.Now}
+	return &Frontend{style: s, screen: &printer{style: s, out: out}}
 }
 
-// Show writes an event.
-func (t *Frontend) Show(event overlay.Event) error {
+// Plain returns a screen that writes plain lines to out.
+func Plain(out *lines.Output, look Look) Screen {
+	return &printer{style: &style{look: look, now: time.Now}, out: out}
+}
+
+// NewOn returns a front end that shows everything on a screen, which folds lines itself.
+func NewOn(screen Screen, colour bool) *Frontend {
+	look := Look{Terminal: true, Colour: colour, Width: func() int { return 0 }}
+	return &Frontend{style: &style{look: look, now: time.Now}, screen: screen}
+}
+
+// maxVisitors is how many visitors are remembered, a guess; then it begins again.
+const maxVisitors = 10_000
+
+// Show shows an event.
+func (t *Frontend) Show(event overlay.Event) error { return t.ShowThen(event, func() {}) }
+
+// ShowThen shows an event, and calls shown, maybe later, when that was done.
+func (t *Frontend) ShowThen(event overlay.Event, shown func()) error {
+	var err error
+	t.spoken.note(event)
+	if t.earlier.has(event) {
+		shown()
+		return nil
+	}
 	switch e := event.(type) {
 	case overlay.Ready:
-		return t.ready(e)
-	case overlay.PeerJoined:
-		if e.Via != "" {
-			return t.say("*", fmt.Sprintf("%s joined (via %s)", t.name(e.ID), e.Via))
-		}
-		return t.say("*", t.name(e.ID)+" joined")
-	case overlay.PeerLeft:
-		switch e.Reason {
-		case overlay.ReasonLost:
-			return t.say("*", t.name(e.ID)+" was lost")
-		case overlay.ReasonRemoved: // the event Removed says it
-			return nil
-		}
-		return t.say("*", t.name(e.ID)+" left")
+		err = t.ready(e)
 	case overlay.Returned:
-		return t.say("*", fmt.Sprintf("found the network again: %s at %s", t.name(e.ID), OneLine(e.Address)))
+		err = t.say("*", fmt.Sprintf("found the network again: %s at %s", t.name(e.ID), OneLine(e.Address)))
 	case overlay.KeyChanged:
-		return t.say("!", fmt.Sprintf("%s has another key than before (was %v, is %v): a new installation, or somebody else. What you write waits; /trust %s goes on", t.name(e.ID), e.Was, e.Is, e.ID))
-	case overlay.Message:
-		if e.Before {
-			return t.bygone(e)
-		}
-		return t.message(e)
-	case overlay.Delivered:
-		if t.look.Terminal {
-			return t.say(t.dim("✓"), t.dim(fmt.Sprintf("%s: %s", e.To, OneLine(e.Ref))))
-		}
-		return t.say("*", fmt.Sprintf("delivered to %s: %s", e.To, OneLine(e.Ref)))
-	case overlay.Buffered:
-		return t.say("*", fmt.Sprintf("waiting for %s (%s): %s", t.name(e.To), OneLine(e.Reason), OneLine(e.Ref)))
-	case overlay.Failed:
-		return t.say("!", fmt.Sprintf("not delivered to %s (%s): %s", t.name(e.To), OneLine(e.Error), OneLine(e.Ref)))
+		err = t.screen.Note(Note{Mark: "!", About: e.ID, Text: fmt.Sprintf("%s has another key than before (was %v, is %v): a new installation, or somebody else. What you write waits; /trust %s goes on", t.name(e.ID), e.Was, e.Is, e.ID)})
 	case overlay.Removed:
-		return t.removed(e)
+		err = t.removed(e)
 	case overlay.Redeemed:
-		return t.redeemed(e)
-	}
-	return nil // the user has seen, or written, what was sent
-}
-
-func (t *Frontend) message(e overlay.Message) error {
-	from, plain := t.name(e.From), string(e.From)
-	if e.NewKey {
-		from, plain = from+" (new key)", plain+" (new key)"
-	}
-	switch {
-	case overlay.IsRoom(e.To):
-		from, plain = string(e.To)+" "+from, string(e.To)+" "+plain
-	case e.To != overlay.Everyone:
-		from, plain = from+" -> you", plain+" -> you"
-	}
-	return t.write(func(now time.Time, clock string) string {
-		if sent := t.sent(now, e.SentAt); sent != "" {
-			from, plain = from+t.dim(sent), plain+sent
+		err = t.redeemed(e)
+	case overlay.PeerJoined:
+		if !e.Visitor {
+			return t.screen.Event(event, shown)
 		}
-		margin := strings.Repeat(" ", len(clock)+3)
-		first := len(clock) + len(plain) + len(" : ")
-		return fmt.Sprintf("%s %s: %s\n", t.dim(clock), from, indent(text(e.Body, e.Binary), margin, first, t.look.Width()))
-	})
-}
-
-// text is the body of a message as text: of data it says how much that is.
-func text(body string, binary bool) string {
-	switch {
-	case !binary:
-		return body
-	case len(body) < 1000:
-		return fmt.Sprintf("[%s of data]", count(len(body), "byte"))
+		if t.visitors == nil || len(t.visitors) >= maxVisitors {
+			t.visitors = map[certs.ID]bool{}
+		}
+		t.visitors[e.ID] = true
+	case overlay.PeerChanged:
+		if t.visitors[e.ID] && !e.Visitor { // it stays
+			delete(t.visitors, e.ID)
+			_ = t.screen.Event(overlay.PeerJoined{ID: e.ID}, func() {}) // its error comes again
+		}
+		return t.screen.Event(event, shown)
+	case overlay.PeerLeft:
+		visited := t.visitors[e.ID]
+		delete(t.visitors, e.ID)
+		if !visited && e.Reason != overlay.ReasonRemoved { // the event Removed says it
+			return t.screen.Event(event, shown)
+		}
+	default:
+		return t.screen.Event(event, shown)
 	}
-	return fmt.Sprintf("[%d kB of data]", (len(body)+500)/1000)
-}
-
-// sent says when a message was sent, if that was a while ago. It says nothing if the
-// sender's clock is ahead of ours, or before there were any messages, and so wrong.
-func (t *Frontend) sent(now, at time.Time) string {
-	if now.Sub(at) <= time.Minute || at.Before(firstMessage) {
-		return ""
+	if err == nil {
+		shown()
 	}
-	return " (sent " + t.since(at) + ")"
+	return err
 }
-
-// firstMessage is when the protocol was created.
-var firstMessage = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // Execute carries out a typed line, except for sending, joining and the acts of an admin.
 func (t *Frontend) Execute(ctx context.Context, n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
+	about := t.Edited
+	t.Edited = Edited{}
 	if !utf8.Valid(line) {
 		return lines.Message{}, false, lines.Bad("the line is not UTF-8, nothing was sent")
 	}
@@ -177,6 +164,13 @@ func (t *Frontend) Execute(ctx context.Context, n lines.Node, line []byte) (m li
 			c.to = cmp.Or(t.front, overlay.Everyone)
 		}
 		return lines.Message{To: c.to, Body: c.text, Ref: lines.Excerpt(c.text)}, false, nil
+	case away, back:
+		err = t.setAway(n, c.text)
+	case act, reply, answer, edit, unsay, react:
+		m, err = t.refer(c, about)
+		return m, false, err
+	case onScreen:
+		return lines.Message{}, false, lines.Bad("that is for a terminal, with line editing")
 	case joinPeer:
 		return lines.Message{Join: c.text}, false, lines.CheckJoin(c.text)
 	case invite, uninvite, remove:
@@ -247,5 +241,5 @@ func (t *Frontend) Left(undelivered int) error {
 	if undelivered > 0 {
 		s += ", " + count(undelivered, "message") + " undelivered"
 	}
-	return t.put(t.out.Last, block{}, func(_ time.Time, clock string) string { return t.line(clock, "*", s) })
+	return t.screen.Last(Note{Mark: "*", Text: s})
 }

@@ -5,10 +5,17 @@ const typedHelp = `text                    a message to everyone, or to the room
 @ID text, /msg ID text  a message to one peer (also @ID: text and @ID, text)
 /join #name             enter a room, and put it in front; what was last said there
                         follows. @#name text goes to a room that is not in front
-/room #name, /room      put a room in front; alone: everyone
+/room #name, /room @ID  put a room, or one peer, in front; /room alone: everyone
 /part #name             leave a room; alone: the one in front
 /rooms                  the rooms that you are in, and who is in them
-/peers                  who is here
+/me TEXT                say what you do
+/r TEXT                 reply to who has written to you alone last
+/reply TEXT             reply to the last message of another in front
+/edit TEXT, /delete     change or take back your last message in front: the others
+                        are asked to show that; what they have kept, they may keep
+/react EMOJI            react to the last message of another in front
+/away TEXT, /back       say to the others that you are away; end that
+/peers                  who is here (also /who and /names)
 /table                  the routing table
 /buffer                 waiting messages: for whom, and since when
 /net                    how this peer is reached and reaches others, and why
@@ -34,6 +41,15 @@ const typedHelp = `text                    a message to everyone, or to the room
 /ignore ID              refuse what that peer writes to this one, and hide what it
                         writes to everyone; alone: list who is ignored
 /unignore ID            the reverse; what came meanwhile is not shown
-/quit                   leave (so do Ctrl-C and Ctrl-D)
+/full, /line            full screen, and back (also F2)
+/next                   the next conversation with unread messages (also Alt-A)
+/joins off, /joins on   hide who comes and goes; show it again
+/notify all|mentions|off
+                        of which messages in front a bell tells you while you look
+                        at another window
+/quit                   leave (so do Ctrl-D and, twice, Ctrl-C on an empty line)
+On a terminal: Alt-Enter begins a new line, Tab completes, Ctrl-R searches what was
+typed before, Up changes the last message, Alt-1 to Alt-9 and Alt-Left and Alt-Right
+put a conversation in front; in full screen PgUp and PgDn scroll, F3 searches.
 To send a text that begins with / or @, double that character. Blanks before it
 make no difference.`

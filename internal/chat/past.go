@@ -56,31 +56,53 @@ func (t *Frontend) Said(what string, list []overlay.Said) error {
 	return t.block(count(len(list), "message")+", "+what+":", t.told(list, 0, time.Time{}))
 }
 
-// Earlier shows the last messages of the history when a terminal begins to show what happens, with
-// a mark before those that nobody has seen: behind the position seen, since then. A zero time: all
-// have been seen. It returns what it has shown.
-func (t *Frontend) Earlier(ctx context.Context, n lines.Node, since time.Time, seen uint64) ([]overlay.Said, error) {
+// Earlier shows the last messages of the history: see [Screen]. Events about these may come later, and are not shown
+// again.
+func (t *Frontend) Earlier(ctx context.Context, n lines.Node, since time.Time, seen uint64) error {
 	list, err := n.Past(ctx, overlay.Query{Last: usualPast})
 	switch {
 	case ctx.Err() != nil: // whoever looks is leaving
-		return nil, nil
+		return nil
 	case err != nil:
-		return nil, t.say("!", OneLine(err.Error()))
+		return t.say("!", OneLine(err.Error()))
 	case len(list) == 0:
-		return nil, nil
+		return nil
 	}
-	return list, t.block("earlier:", t.told(list, seen, since))
+	t.earlier = positions{}
+	for _, s := range list {
+		t.earlier[s.Pos] = true
+	}
+	return t.screen.Earlier(list, since, seen)
+}
+
+// positions are those of messages in the history.
+type positions map[uint64]bool
+
+// has says whether an event is one of these messages.
+func (p positions) has(event overlay.Event) bool {
+	switch e := event.(type) {
+	case overlay.Message:
+		return p[e.Pos]
+	case overlay.Sent:
+		return p[e.Pos]
+	}
+	return false
+}
+
+// Earlier shows messages in a block.
+func (p *printer) Earlier(list []overlay.Said, since time.Time, seen uint64) error {
+	return p.Note(Note{Mark: "*", Text: "earlier:", Block: p.told(list, seen, since)})
 }
 
 // told are the lines of messages of the history.
-func (t *Frontend) told(list []overlay.Said, seen uint64, since time.Time) string {
+func (s *style) told(list []overlay.Said, seen uint64, since time.Time) string {
 	var b strings.Builder
 	for _, m := range list {
 		if !since.IsZero() && m.Pos > seen {
-			fmt.Fprintf(&b, "--- new since %s ---\n", t.since(since))
+			fmt.Fprintf(&b, "--- new since %s ---\n", s.since(since))
 			since = time.Time{}
 		}
-		at := t.since(m.SentAt)
+		at := s.since(m.SentAt)
 		from, to := string(m.From), ""
 		switch {
 		case m.Unproved:
@@ -91,7 +113,8 @@ func (t *Frontend) told(list []overlay.Said, seen uint64, since time.Time) strin
 		if m.To != overlay.Everyone {
 			to = " -> " + OneLine(string(m.To))
 		}
-		head := fmt.Sprintf("%s %s%s: ", at, OneLine(from), to)
+		colon, body := wording(m)
+		head := fmt.Sprintf("%s %s%s%s", at, OneLine(from), to, colon)
 		what := ""
 		switch m.State {
 		case overlay.StateWaiting:
@@ -100,10 +123,10 @@ func (t *Frontend) told(list []overlay.Said, seen uint64, since time.Time) strin
 			what = " (not delivered: " + OneLine(m.Error) + ")"
 		}
 		width := 0
-		if t.look.Width != nil {
-			width = max(0, t.look.Width()-len(margin))
+		if s.look.Width != nil {
+			width = max(0, s.look.Width()-len(margin))
 		}
-		fmt.Fprintf(&b, "%s%s%s\n", head, indent(text(m.Body, m.Binary), "  ", len(head), width), what)
+		fmt.Fprintf(&b, "%s%s%s\n", head, indent(body, "  ", len(head), width), what)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -2,47 +2,165 @@ package chat
 
 import (
 	"fmt"
-	"hash/fnv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"quicpeer/certs"
 	"quicpeer/internal/lines"
+	"quicpeer/overlay"
 )
 
-// Look is the style of the lines.
-type Look struct {
-	Terminal bool // short times, and a check mark for what was delivered
-	Dated    bool // each line begins with the date
-	Colour   bool
-	Bare     bool       // answers stand alone, without a time: for the output of a command
-	Width    func() int // of the terminal, 0 where there is none
-}
-
-// printer writes lines that begin with the time, and a line with the date when a new day
-// has begun.
+// printer is the [Screen] that writes plain lines. They begin with the time, and a line with the date
+// comes first when a new day has begun.
 type printer struct {
-	out  *lines.Output
-	look Look
-	now  func() time.Time
+	*style
+	out *lines.Output
 
 	mu  sync.Mutex // held while a line is written, so that the date comes before the first line of its day
 	day string     // of the previous line
 	in  certs.ID   // the block of the previous line
 }
 
-// since formats a local time, with the date if the time alone could mean another day.
-func (p *printer) since(at time.Time) string {
-	if p.now().Sub(at).Abs() < 24*time.Hour {
-		return at.Local().Format("15:04")
-	}
-	return at.Local().Format("2006-01-02 15:04")
+// margin is before the lines of a block.
+const margin = "    "
+
+// Note writes a line, and what belongs to it.
+func (p *printer) Note(n Note) error { return p.note(p.out.Write, n) }
+
+// Last writes the last line.
+func (p *printer) Last(n Note) error { return p.note(p.out.Last, n) }
+
+func (p *printer) note(write func([]byte) (int, error), n Note) error {
+	return p.put(write, block{}, func(_ time.Time, clock string) string {
+		switch {
+		case n.Block == "":
+			return p.line(clock, n.Mark, n.Text)
+		case p.look.Bare:
+			return n.Block + "\n"
+		}
+		return p.line(clock, n.Mark, n.Text) + margin + strings.ReplaceAll(n.Block, "\n", "\n"+margin) + "\n"
+	})
 }
 
-// say writes one line.
-func (p *printer) say(mark, s string) error {
-	return p.write(func(_ time.Time, clock string) string { return p.line(clock, mark, s) })
+// Event writes an event.
+func (p *printer) Event(event overlay.Event, shown func()) error {
+	if err := p.event(event); err != nil {
+		return err
+	}
+	shown()
+	return nil
+}
+
+func (p *printer) event(event overlay.Event) error {
+	say := func(mark, s string) error { return p.Note(Note{Mark: mark, Text: s}) }
+	switch e := event.(type) {
+	case overlay.PeerJoined:
+		if e.Via != "" {
+			return say("*", fmt.Sprintf("%s joined (via %s)", p.name(e.ID), e.Via))
+		}
+		return say("*", p.name(e.ID)+" joined")
+	case overlay.PeerLeft:
+		return say("*", p.name(e.ID)+howLeft(e.Reason))
+	case overlay.Message:
+		if e.Before {
+			return p.bygone(e)
+		}
+		return p.message(e)
+	case overlay.Delivered:
+		if p.look.Terminal {
+			return say(p.dim("✓"), p.dim(fmt.Sprintf("%s: %s", e.To, OneLine(e.Ref))))
+		}
+		return say("*", fmt.Sprintf("delivered to %s: %s", e.To, OneLine(e.Ref)))
+	case overlay.Buffered:
+		return say("*", fmt.Sprintf("waiting for %s (%s): %s", p.name(e.To), OneLine(e.Reason), OneLine(e.Ref)))
+	case overlay.Failed:
+		return say("!", fmt.Sprintf("not delivered to %s (%s): %s", p.name(e.To), OneLine(e.Error), OneLine(e.Ref)))
+	}
+	return nil // the user has seen, or written, what was sent
+}
+
+// howLeft says, behind its name, how a peer left.
+func howLeft(reason overlay.Reason) string {
+	if reason == overlay.ReasonLost {
+		return " was lost"
+	}
+	return " left"
+}
+
+func (p *printer) message(e overlay.Message) error {
+	from, plain := p.name(e.From), string(e.From)
+	if e.NewKey {
+		from, plain = from+" (new key)", plain+" (new key)"
+	}
+	switch {
+	case overlay.IsRoom(e.To):
+		from, plain = string(e.To)+" "+from, string(e.To)+" "+plain
+	case e.To != overlay.Everyone:
+		from, plain = from+" -> you", plain+" -> you"
+	}
+	colon, body := wording(e.Said())
+	if e.Kind == overlay.KindAction {
+		from, plain = "· "+from, "· "+plain
+	}
+	return p.put(p.out.Write, block{}, func(now time.Time, clock string) string {
+		if sent := Late(now, e.SentAt); sent != "" {
+			from, plain = from+p.dim(sent), plain+sent
+		}
+		margin := strings.Repeat(" ", len(clock)+3)
+		first := len(clock) + len(" ") + utf8.RuneCountInString(plain+colon)
+		return fmt.Sprintf("%s %s%s%s\n", p.dim(clock), from, colon, indent(body, margin, first, p.look.Width()))
+	})
+}
+
+// wording is what stands between the name of an author and a message of any kind, and its text.
+func wording(s overlay.Said) (colon, body string) {
+	body = Body(s.Body, s.Binary)
+	switch s.Kind {
+	case overlay.KindAction:
+		return " ", body
+	case overlay.KindEdit:
+		return " (edited): ", body
+	case overlay.KindDelete:
+		return ": ", "(has deleted a message)"
+	case overlay.KindReaction:
+		return ": ", "(reacts with " + body + ")"
+	}
+	return ": ", body
+}
+
+// bygone shows a message from before this peer came: within a block that says from when on, so that
+// it can't be taken for something said now.
+func (p *printer) bygone(e overlay.Message) error {
+	from := string(e.From)
+	if e.NewKey {
+		from += " (new key)"
+	}
+	if e.Unproved {
+		from += " (not known)"
+	}
+	about := ""
+	if e.To != overlay.Everyone {
+		about = "in " + string(e.To) + " "
+	}
+	return p.put(p.out.Write, block{about: e.To, title: about + "before you came, from " + p.since(e.SentAt) + " on:"}, func(time.Time, string) string {
+		colon, body := wording(e.Said())
+		head := p.since(e.SentAt) + " " + from + colon
+		text := head + indent(body, margin+strings.Repeat(" ", 2), len(margin)+len(head), p.look.Width())
+		return margin + p.dimLines(text) + "\n"
+	})
+}
+
+// Body is the body of a message as text: of data it says how much that is.
+func Body(body string, binary bool) string {
+	switch {
+	case !binary:
+		return body
+	case len(body) < 1000:
+		return fmt.Sprintf("[%s of data]", count(len(body), "byte"))
+	}
+	return fmt.Sprintf("[%d kB of data]", (len(body)+500)/1000)
 }
 
 func (p *printer) line(clock, mark, s string) string {
@@ -50,24 +168,6 @@ func (p *printer) line(clock, mark, s string) string {
 		return s + "\n"
 	}
 	return fmt.Sprintf("%s %s %s\n", p.dim(clock), mark, s)
-}
-
-// block writes a line and, indented below it, the lines that belong to it.
-func (p *printer) block(title, lines string) error {
-	return p.write(func(_ time.Time, clock string) string {
-		if p.look.Bare {
-			return lines + "\n"
-		}
-		return p.line(clock, "*", title) + margin + strings.ReplaceAll(lines, "\n", "\n"+margin) + "\n"
-	})
-}
-
-// margin is before the lines of a block.
-const margin = "    "
-
-// write writes what the function makes of the time.
-func (p *printer) write(lines func(now time.Time, clock string) string) error {
-	return p.put(p.out.Write, block{}, lines)
 }
 
 // block is where a line belongs: to what was said before this peer came, in a room or to everyone,
@@ -107,22 +207,4 @@ func (p *printer) put(write func([]byte) (int, error), in block, lines func(now 
 	}
 	_, err := write([]byte(s))
 	return err
-}
-
-func (p *printer) dim(s string) string {
-	if !p.look.Colour {
-		return s
-	}
-	return "\x1b[2m" + s + "\x1b[0m"
-}
-
-// name returns an ID in its colour, which depends on nothing but the ID.
-func (p *printer) name(id certs.ID) string {
-	if !p.look.Colour {
-		return string(id)
-	}
-	colours := []int{31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96} // all but black, white and grey
-	h := fnv.New32a()
-	h.Write([]byte(id))
-	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", colours[h.Sum32()%uint32(len(colours))], id)
 }

@@ -3,7 +3,6 @@ package chat
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"quicpeer/certs"
 	"quicpeer/internal/lines"
@@ -73,19 +72,7 @@ func (t *Frontend) Acted(m lines.Message, invitation overlay.Invitation) error {
 	return nil
 }
 
-// until formats a time to come.
-func (p *printer) until(at time.Time) string {
-	at, now := at.Local(), p.now().Local()
-	switch at.Format(time.DateOnly) {
-	case now.Format(time.DateOnly):
-		return at.Format("15:04")
-	case now.AddDate(0, 0, 1).Format(time.DateOnly):
-		return "tomorrow " + at.Format("15:04")
-	}
-	return at.Format("2006-01-02 15:04")
-}
-
-// ready shows who this peer is, and, once, what has to be kept of the network that it begins.
+// ready shows who this peer is, how others come to it, and, once, what has to be kept of the network that it begins.
 func (t *Frontend) ready(e overlay.Ready) error {
 	t.self = e.ID
 	where := ""
@@ -96,7 +83,16 @@ func (t *Frontend) ready(e overlay.Ready) error {
 	if err == nil && t.KeyFile != "" {
 		err = t.say("*", "keep a copy of "+OneLine(t.KeyFile)+" in a safe place: without it nobody can name admins")
 	}
-	return err
+	if err != nil || !t.look.Terminal {
+		return err
+	}
+	if where != "" {
+		return t.say("*", "an admin's /invite ID makes a ticket for another to join; /help lists what you can type")
+	}
+	if len(e.Listen) == 0 {
+		return t.say("*", "/help lists what you can type")
+	}
+	return t.block("others join as below; /help lists what you can type", "quicpeer -join "+OneLine(e.Listen[0]))
 }
 
 // isPrivate says whether a network's name ends with the hash of a key.

@@ -1,10 +1,10 @@
 package chat
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"quicpeer/certs"
 	"quicpeer/internal/lines"
@@ -53,8 +53,15 @@ func (t *Frontend) part(n lines.Node, room certs.ID) error {
 	if room == "" {
 		return lines.Bad("no room is in front: it is /part #name; /rooms lists them")
 	}
+	if !overlay.IsRoom(room) {
+		t.putInFront("")
+		return t.say("*", "what you type goes to everyone")
+	}
 	if err := n.PartRoom(room); err != nil {
 		return lines.Bad(lines.Problem(err, false))
+	}
+	if t.Parted != nil {
+		t.Parted(room)
 	}
 	if t.front == room {
 		t.putInFront("")
@@ -69,6 +76,10 @@ func (t *Frontend) turnTo(n lines.Node, room certs.ID) error {
 		t.putInFront("")
 		return t.say("*", "what you type goes to everyone")
 	}
+	if !overlay.IsRoom(room) {
+		t.putInFront(room)
+		return t.say("*", fmt.Sprintf("what you type goes to %s alone; /room alone: to everyone", t.name(room)))
+	}
 	for _, r := range n.Rooms() {
 		if r.Name == room {
 			t.putInFront(room)
@@ -78,11 +89,19 @@ func (t *Frontend) turnTo(n lines.Node, room certs.ID) error {
 	return lines.Bad(fmt.Sprintf("you are not in %s: /join %s first", room, room))
 }
 
-// putInFront has what is typed go to a room, or to everyone.
-func (t *Frontend) putInFront(room certs.ID) {
-	t.front = room
+// putInFront has what is typed go to a room, to one peer, or to everyone.
+func (t *Frontend) putInFront(with certs.ID) {
+	t.front = with
 	if t.Turned != nil {
-		t.Turned(room)
+		t.Turned(cmp.Or(with, overlay.Everyone))
+	}
+}
+
+// Front is putInFront for a screen, which shows that already. It is called where lines are executed.
+func (t *Frontend) Front(with certs.ID) {
+	t.front = with
+	if with == overlay.Everyone {
+		t.front = ""
 	}
 }
 
@@ -102,34 +121,4 @@ func (t *Frontend) listRooms(list []overlay.Room) error {
 	}
 	w.Flush()
 	return t.block(count(len(list), "room")+":", strings.TrimSuffix(b.String(), "\n"))
-}
-
-// bygone shows a message from before this peer came: within a block that says from when on, so that
-// it can't be taken for something said now.
-func (t *Frontend) bygone(e overlay.Message) error {
-	from := string(e.From)
-	if e.NewKey {
-		from += " (new key)"
-	}
-	if e.Unproved {
-		from += " (not known)"
-	}
-	about := ""
-	if e.To != overlay.Everyone {
-		about = "in " + string(e.To) + " "
-	}
-	return t.put(t.out.Write, block{about: e.To, title: about + "before you came, from " + t.since(e.SentAt) + " on:"}, func(time.Time, string) string {
-		head := t.since(e.SentAt) + " " + from + ": "
-		text := head + indent(e.Body, margin+strings.Repeat(" ", 2), len(margin)+len(head), t.look.Width())
-		return margin + t.dimLines(text) + "\n"
-	})
-}
-
-// dimLines is dim for a text of several lines.
-func (p *printer) dimLines(s string) string {
-	list := strings.Split(s, "\n")
-	for i := range list {
-		list[i] = p.dim(list[i])
-	}
-	return strings.Join(list, "\n")
 }

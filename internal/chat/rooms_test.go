@@ -45,7 +45,7 @@ func TestTextRooms(t *testing.T) {
 	if got := strings.Join(n.Sent(), "|"); got != "#dev: one|*: two|#dev: three|*: four" {
 		t.Errorf("sent %q", got)
 	}
-	if got := strings.Join(front, "|"); got != "#dev||#dev|" {
+	if got := strings.Join(front, "|"); got != "#dev|*|#dev|*" {
 		t.Errorf("in front were %q", got)
 	}
 }

@@ -49,6 +49,15 @@ const (
 	searchHistory
 	showHelp
 	quit
+	act      // what the user does
+	reply    // to who has written a direct message last
+	answer   // to the last message of another in front
+	edit     // the last message in front
+	unsay    // delete it
+	react    // to the last message of another in front
+	onScreen // about a terminal alone
+	away     // says so to the others
+	back
 )
 
 var verbs = map[string]verb{
@@ -61,7 +70,19 @@ var verbs = map[string]verb{
 	"/status": showStatus,
 	"/help":   showHelp,
 	"/quit":   quit,
+	"/exit":   quit,
+	"/q":      quit,
+	"/who":    showPeers,
+	"/names":  showPeers,
+	"/delete": unsay,
+	"/full":   onScreen,
+	"/line":   onScreen,
+	"/next":   onScreen,
+	"/back":   back,
 }
+
+// textVerbs are those of commands that are followed by a text.
+var textVerbs = map[string]verb{"/me": act, "/r": reply, "/reply": answer, "/edit": edit, "/react": react}
 
 // peerVerbs are those of commands about one peer.
 var peerVerbs = map[string]verb{"/whois": showWhois, "/ping": pingPeer, "/trust": trust, "/verify": verify, "/forget": forget}
@@ -97,7 +118,14 @@ func parseTyped(line string) (typed, error) {
 		return typed{verb: joinPeer, text: address}, nil
 	case "/invite", "/uninvite", "/remove":
 		return parseAct(command, rest)
+	case "/away":
+		return typed{verb: away, text: strings.TrimFunc(rest, isBlank)}, nil
+	case "/joins", "/notify":
+		return typed{verb: onScreen}, nil
 	case "/room", "/part":
+		if name := strings.TrimFunc(rest, isBlank); strings.HasPrefix(name, "@") {
+			return parseAbout(roomVerbs[command], command, strings.Fields(name))
+		}
 		return parseRoom(roomVerbs[command], command, strings.TrimFunc(rest, isBlank))
 	case "/history", "/search":
 		return parsePast(command, strings.TrimFunc(rest, isBlank))
@@ -109,10 +137,16 @@ func parseTyped(line string) (typed, error) {
 	if verb, ok := peerVerbs[command]; ok {
 		return parseAbout(verb, command, strings.Fields(rest))
 	}
+	if verb, ok := textVerbs[command]; ok {
+		if strings.TrimFunc(rest, isBlank) == "" {
+			return typed{}, lines.Bad("it is " + command + " TEXT")
+		}
+		return typed{verb: verb, text: rest}, nil
+	}
 	verb, ok := verbs[command]
 	switch {
 	case !ok:
-		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, slices.Concat(slices.Sorted(maps.Keys(verbs)), slices.Sorted(maps.Keys(peerVerbs)), []string{"/msg", "/history", "/search", "/join", "/room", "/part", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore"})) +
+		return typed{}, lines.Bad("there is no command " + OneLine(lines.Excerpt(command)) + nearest.Question(command, Commands()) +
 			"; /help lists them, and a text that begins with / is typed with //")
 	case strings.TrimLeftFunc(rest, isBlank) != "":
 		return typed{}, lines.Bad(command + " stands alone on its line")
@@ -173,4 +207,12 @@ func cutBlank(s string) (before, after string) {
 		return s[:i], s[i+1:]
 	}
 	return s, ""
+}
+
+// Commands are the commands that can be typed.
+func Commands() []string {
+	list := []string{"/msg", "/history", "/search", "/join", "/joins", "/notify", "/away", "/room", "/part", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore"}
+	list = slices.Concat(list, slices.Collect(maps.Keys(verbs)), slices.Collect(maps.Keys(peerVerbs)), slices.Collect(maps.Keys(textVerbs)))
+	slices.Sort(list)
+	return list
 }

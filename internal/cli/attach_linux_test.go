@@ -1,77 +1,11 @@
 package cli
 
 import (
-	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
-
-// seat is a terminal at which a command runs.
-type seat struct {
-	*process
-	user, program *os.File
-	before        unix.Termios
-	shown         string
-}
-
-// sit starts a command with all of its standard streams on a terminal.
-func sit(t *testing.T, args ...string) *seat {
-	t.Helper()
-	s := &seat{process: newProcess(t, args...)}
-	s.user, s.program = openTerminal(t)
-	s.before = s.settings()
-	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = s.program, s.program, s.program
-	s.launch()
-	// When nothing holds the other end, reading what is shown ends.
-	watchdog := time.AfterFunc(time.Minute, func() { s.program.Close() })
-	t.Cleanup(func() { watchdog.Stop() })
-	return s
-}
-
-func (s *seat) settings() unix.Termios {
-	s.t.Helper()
-	settings, err := unix.IoctlGetTermios(int(s.program.Fd()), unix.TCGETS)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return *settings
-}
-
-// reads waits until the text is shown, and forgets what is shown up to its end.
-func (s *seat) reads(text string) (before string) {
-	s.t.Helper()
-	for b := make([]byte, 1024); !strings.Contains(s.shown, text); {
-		n, err := s.user.Read(b)
-		if s.shown += string(b[:n]); err != nil {
-			s.t.Fatalf("%q is not shown, but %q, %v", text, s.shown, err)
-		}
-	}
-	before, s.shown, _ = strings.Cut(s.shown, text)
-	return before
-}
-
-func (s *seat) types(keys string) {
-	s.t.Helper()
-	if _, err := io.WriteString(s.user, keys); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// ends waits for the end of the command, after which the terminal must be as it was before.
-func (s *seat) ends(status int) {
-	s.t.Helper()
-	if err := s.cmd.Wait(); s.cmd.ProcessState.ExitCode() != status {
-		s.t.Errorf("ended with %v, not with status %d", err, status)
-	}
-	if after := s.settings(); after != s.before {
-		s.t.Errorf("the terminal was %+v, is %+v", s.before, after)
-	}
-	s.program.Close()
-}
 
 // On a terminal attach shows what was said before and what is said, and sends what is typed. Ctrl-D
 // and Ctrl-C leave the peer running; whoever comes back sees what is new.
@@ -80,58 +14,147 @@ func TestAttach(t *testing.T) {
 	says(alice, bob, "the first")
 
 	s := sit(t, "attach", "--state-dir", dir)
-	s.reads("you are alice")
-	if before := s.reads("the first"); !strings.Contains(before, "earlier:") || strings.Contains(before, "new since") {
-		t.Errorf("at the beginning: %q", before)
+	s.sees("you are alice", "the first")
+	if all := s.all(); !strings.Contains(before(all, "the first"), "earlier:") || strings.Contains(all, "new since") {
+		t.Errorf("at the beginning:\n%s", all)
 	}
-	s.reads("alice> ")
+	s.prompts("alice> ")
 	if s.settings() == s.before {
 		t.Error("there is no line editing")
 	}
 	says(alice, bob, "the second")
-	s.reads("the second")
-	s.types("@bob helo\x7flo\r") // corrected
+	s.sees("the second")
+	s.Send("@bob helo\x7flo\r") // corrected
 	if e := bob.event("message"); e.From != "alice" || e.Body != "hello" {
 		t.Errorf("%+v", e)
 	}
-	s.reads("✓ bob: hello")
-	s.types("\x04")
+	s.sees("alice -> bob: hello", "✓ bob")
+	s.Press("ctrl+d")
 	s.ends(0)
 
 	says(alice, bob, "the third")
 	s = sit(t, "attach", "--state-dir", dir)
-	if before := s.reads("the third"); strings.Count(before, "new since") != 1 || !strings.Contains(before[:strings.Index(before, "new since")], "the second") {
-		t.Errorf("after it was away: %q", before)
+	s.sees("the third")
+	if all := s.all(); strings.Count(all, "new since") != 1 || !strings.Contains(before(all, "new since"), "the second") || strings.Contains(before(all, "new since"), "the third") {
+		t.Errorf("after it was away:\n%s", all)
 	}
-	s.reads("alice> ")
-	s.types("half a li\x03")
+	s.prompts("alice> ")
+	s.Send("half a li")
+	s.prompts("alice> half a li")
+	s.Press("ctrl+c")
+	s.prompts("alice> ")
+	s.Press("ctrl+c")
+	s.sees("Ctrl-C again detaches")
+	s.Press("ctrl+c")
 	s.ends(0)
 
 	s = sit(t, "attach", "--state-dir", dir)
-	if before := s.reads("the third"); strings.Contains(before, "new since") {
-		t.Errorf("nothing is new: %q", before)
+	s.sees("the third")
+	s.prompts("alice> ")
+	if all := s.all(); strings.Contains(all, "new since") {
+		t.Errorf("nothing is new:\n%s", all)
 	}
-	s.reads("alice> ")
-	s.types("/quit\r")
-	s.reads("* left")
+	s.Send("/quit\r")
 	s.ends(0)
+	if rows := strings.Split(s.Text(), "\n"); !strings.HasSuffix(rows[len(rows)-1], " * left") {
+		t.Errorf("at the end:\n%s", s.all())
+	}
 	if status := alice.status(); status != 0 {
 		t.Errorf("alice: status %d", status)
 	}
 }
 
+// Two terminals are attached to a peer that has one of its own: each sees what is said at the others. One that is
+// stopped, or takes nothing, holds up nobody, and goes on later.
+func TestAttachedTogether(t *testing.T) {
+	sockets, err := os.MkdirTemp("", "qp") // the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(sockets) })
+	t.Setenv("XDG_RUNTIME_DIR", sockets)
+	dir := t.TempDir()
+	s, bob := own(t, "--state-dir", dir)
+	s.prompts("alice> ")
+	one, two := sit(t, "attach", "--state-dir", dir), sit(t, "attach", "--state-dir", dir, "--full")
+	one.prompts("alice> ")
+	two.waits("full screen", two.AltScreen)
+	all := []*seat{s, one, two}
+	for i, at := range all {
+		text := []string{"own", "first", "second"}[i]
+		at.Send("@bob " + text + "\r")
+		if e := bob.event("message"); e.Body != text {
+			t.Errorf("%+v", e)
+		}
+	}
+	two.Press("f2")
+	for _, at := range all {
+		at.sees("alice -> bob: own", "alice -> bob: first", "alice -> bob: second")
+	}
+	one.Press("ctrl+z")
+	one.becomes("it is stopped", func() bool { return one.state() == "T" })
+	one.waits("it has given the terminal back", one.tidied)
+	one.tidy(one.settings())
+	two.signal(syscall.SIGSTOP)
+	toAlice(bob, "meanwhile")
+	s.sees("bob -> you: meanwhile")
+	one.signal(syscall.SIGCONT)
+	two.signal(syscall.SIGCONT)
+	one.sees("bob -> you: meanwhile")
+	two.sees("bob -> you: meanwhile")
+	one.Send("@bob again\r")
+	if e := bob.event("message"); e.Body != "again" {
+		t.Errorf("%+v", e)
+	}
+	two.signal(syscall.SIGTERM)
+	two.ends(0)
+	s.Press("ctrl+d")
+	s.ends(0)
+	s.left()
+	one.ends(0)
+	one.sees("* left")
+}
+
+func before(s, text string) string {
+	s, _, _ = strings.Cut(s, text)
+	return s
+}
+
 // When the peer is killed, attach gives the terminal back and says what has happened.
 func TestAttachedPeerKilled(t *testing.T) {
+	for _, keys := range []string{"", "f2"} {
+		alice, _, dir := askable(t)
+		s := sit(t, "attach", "--state-dir", dir)
+		s.prompts("alice> ")
+		if keys != "" {
+			s.Press(keys)
+			s.waits("full screen", s.AltScreen)
+		}
+		s.Send("half a li")
+		s.waits("what is typed", func() bool { return strings.Contains(s.Text(), "alice> half a li") })
+		alice.signal(syscall.SIGKILL)
+		s.ends(1)
+		for _, text := range []string{"\nquicpeer: the peer has stopped before it had answered", "\nquicpeer: hint: "} {
+			if !strings.Contains(s.all(), text) {
+				t.Errorf("%q is not shown:\n%s", text, s.all())
+			}
+		}
+		s = sit(t, "attach", "--state-dir", dir)
+		s.ends(7)
+		s.sees("no peer is running in ")
+	}
+}
+
+// When the peer is stopped, three Ctrl-C leave it: it can't be told.
+func TestAttachedPeerStopped(t *testing.T) {
 	alice, _, dir := askable(t)
 	s := sit(t, "attach", "--state-dir", dir)
-	s.reads("alice> ")
-	s.types("half a li")
-	s.reads("half a li")
-	alice.signal(os.Kill)
+	s.prompts("alice> ")
+	alice.signal(syscall.SIGSTOP)
+	defer alice.signal(syscall.SIGCONT)
+	s.Press("ctrl+c", "ctrl+c", "ctrl+c")
 	s.ends(1)
-	s.reads("quicpeer: the peer has stopped before it had answered")
-	s.reads("hint: ")
-	s = sit(t, "attach", "--state-dir", dir)
-	s.ends(7)
-	s.reads("no peer is running in ")
+	if !strings.Contains(s.all(), "the peer does not answer, so this terminal has left it") {
+		t.Errorf("it is not said why:\n%s", s.all())
+	}
 }

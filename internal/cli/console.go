@@ -1,11 +1,12 @@
 package cli
 
 import (
+	"context"
 	"io"
-	"strings"
+	"time"
 
-	"quicpeer/certs"
 	"quicpeer/internal/chat"
+	"quicpeer/internal/chat/tui"
 	"quicpeer/internal/jsonl"
 	"quicpeer/internal/lines"
 	"quicpeer/internal/terminal"
@@ -20,27 +21,38 @@ type console struct {
 	stdout    *terminal.Stream // nil if it is not a terminal
 	stderr    *terminal.Stream // nil if it is not a terminal
 	prompt    *terminal.Stream // standard input, if a prompt is possible: input and output are a terminal
-	interrupt func()
-	typed     bool // standard input is a terminal
+	typed     bool             // standard input is a terminal
 	colour    bool
 	logColour bool
-	opened    *chat.Prompt // until restore
+	term      string // $TERM
+	home      string
+
+	opened *opened // until restore
 }
 
-func newConsole(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string, interrupt func()) *console {
-	c := &console{stdin: stdin, out: lines.NewOutput(stdout), log: lines.NewOutput(stderr), interrupt: interrupt}
-	plain := getenv("NO_COLOR") != "" || getenv("TERM") == "dumb"
+// opened is a terminal that a chat has for itself.
+type opened struct {
+	taken *terminal.Taken
+	chat  *tui.Chat
+	end   context.CancelFunc
+	ended chan struct{}
+}
+
+func newConsole(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) *console {
+	c := &console{stdin: stdin, out: lines.NewOutput(stdout), log: lines.NewOutput(stderr), term: getenv("TERM"), home: getenv("HOME")}
+	plain := getenv("TERM") == "dumb" || getenv("ACCESSIBLE") != ""
+	colour := !plain && getenv("NO_COLOR") == ""
 	if f, ok := terminal.Of(stdout); ok {
 		c.stdout = f
-		c.colour = !plain && f.EnableEscapes()
+		c.colour = colour && f.EnableEscapes()
 	}
 	if f, ok := terminal.Of(stderr); ok {
 		c.stderr = f
-		c.logColour = !plain && f.EnableEscapes()
+		c.logColour = colour && f.EnableEscapes()
 	}
 	f, typed := terminal.Of(stdin)
 	c.typed = typed
-	if typed && c.stdout != nil && getenv("TERM") != "dumb" && c.stdout.EnableEscapes() {
+	if typed && c.stdout != nil && !plain && c.stdout.EnableEscapes() {
 		c.prompt = f
 	}
 	return c
@@ -50,21 +62,48 @@ func newConsole(stdin io.Reader, stdout, stderr io.Writer, getenv func(string) s
 func (c *console) plain() { c.prompt, c.colour, c.logColour = nil, false, false }
 
 // open returns the front end for the user, and its input. On a terminal text is typed at
-// a prompt, above which everything else appears.
-func (c *console) open(o options, self certs.ID, version string) (lines.Frontend, lines.Input) {
+// a prompt, above which everything else appears, or in full screen.
+func (c *console) open(o options, cfg tui.Config, version string) (lines.Frontend, lines.Input) {
 	if o.json {
 		return jsonl.New(c.out, version), lines.NewReader(c.stdin)
 	}
-	front := chat.New(c.out, chat.Look{Terminal: c.stdout != nil, Dated: o.noInput, Colour: c.colour, Width: c.width})
-	front.KeyFile = o.keyFile
 	if c.prompt != nil && !o.noInput {
-		if err := c.openPrompt(self); err == nil {
-			prompt := c.opened
-			front.Turned = func(room certs.ID) { prompt.SetText(strings.TrimSpace(string(self)+" "+string(room)) + "> ") }
-			return front, prompt
+		if taken, err := terminal.Take(c.prompt, c.stdout); err == nil {
+			return c.openChat(o, cfg, taken)
 		}
 	}
+	front := chat.New(c.out, c.look(o.noInput))
+	front.KeyFile = o.keyFile
 	return front, lines.NewReader(c.stdin)
+}
+
+// look is the style of plain lines.
+func (c *console) look(dated bool) chat.Look {
+	return chat.Look{Terminal: c.stdout != nil, Dated: dated, Colour: c.colour, Width: c.width}
+}
+
+// openChat begins a chat on the terminal, until restore.
+func (c *console) openChat(o options, cfg tui.Config, taken *terminal.Taken) (lines.Frontend, lines.Input) {
+	cfg.Keys, cfg.Out, cfg.Size, cfg.Resized, cfg.Suspend = c.prompt, c.stdout, taken.Size(), taken.Resized(), func() {
+		_, _ = io.WriteString(c.stdout, "this peer stops; after two seconds the others miss it. fg goes on\r\n") // a terminal that is gone needs none
+		taken.Suspend()
+	}
+	cfg.Term, cfg.Home, cfg.Colour, cfg.Full, cfg.Bye, cfg.Now = c.term, c.home, c.colour, o.full, "leaves the network", time.Now
+	screen := tui.New(cfg)
+	front := chat.NewOn(screen, c.colour)
+	front.KeyFile, front.Turned, front.Parted = o.keyFile, screen.Turned, screen.Parted
+	screen.Front(front.Front)
+	screen.Edits(front.Edited.Set)
+	ctx, end := context.WithCancel(context.Background())
+	c.opened = &opened{taken, screen, end, make(chan struct{})}
+	if c.stderr != nil {
+		_ = c.log.Switch(func() (io.Writer, error) { return screen, nil }) // it can't fail
+	}
+	go terminal.Guarded(func() {
+		defer close(c.opened.ended)
+		_ = screen.Run(ctx) // the end of the input says that it is over
+	})
+	return front, screen
 }
 
 func (c *console) width() int {
@@ -78,46 +117,27 @@ func (c *console) width() int {
 	return width
 }
 
-// openPrompt takes over the terminal until restore. Nothing is written meanwhile: a raw
-// terminal does not begin a new line at the left.
-func (c *console) openPrompt(self certs.ID) error {
-	return c.switchTo(func() (io.Writer, io.Writer, error) {
-		p, err := chat.OpenPrompt(c.prompt, c.stdout, string(self)+"> ", c.interrupt)
-		if err == nil {
-			c.opened = p
-		}
-		return p, p, err
-	})
-}
-
 // restore gives the terminal back. From now on output goes to it without the prompt.
 func (c *console) restore() {
 	if c.opened == nil {
 		return
 	}
-	c.opened.Close()
+	o := c.opened
 	c.opened = nil
-	_ = c.switchTo(func() (io.Writer, io.Writer, error) { // it can't fail
-		terminal.Restore()
-		io.WriteString(c.stdout, "\r\x1b[K") // instead of the prompt
-		return c.stdout, c.stderr, nil
-	})
+	o.end()
+	select {
+	case <-o.ended:
+	case <-time.After(outputPatience): // nobody reads what the terminal shows, or will read what follows
+		_ = c.out.Switch(func() (io.Writer, error) { return stuck{}, nil }) // it can't fail
+	}
+	o.taken.Give()
+	if c.stderr != nil {
+		_ = c.log.Switch(func() (io.Writer, error) { return c.stderr, nil }) // it can't fail
+	}
+	o.chat.Finish(chat.Plain(c.out, c.look(false)))
 }
 
-// switchTo has change say where standard output and, if it is a terminal, standard error go
-// from now on.
-func (c *console) switchTo(change func() (out, log io.Writer, err error)) error {
-	if c.stderr == nil {
-		return c.out.Switch(func() (io.Writer, error) {
-			out, _, err := change()
-			return out, err
-		})
-	}
-	return c.log.Switch(func() (log io.Writer, err error) {
-		err = c.out.Switch(func() (out io.Writer, err error) {
-			out, log, err = change()
-			return out, err
-		})
-		return log, err
-	})
-}
+// stuck is a terminal that takes nothing.
+type stuck struct{}
+
+func (stuck) Write([]byte) (int, error) { return 0, errOutputStuck.Err }

@@ -176,7 +176,7 @@ func explainNetwork(err error) (status int, hint string) {
 		case pb.HandshakeCode_VERSION:
 			return statusFailed, "the two speak different versions of the protocol; update the older one"
 		}
-		return statusFailed, "the peer there knows more: see its log, or join at another one"
+		return statusFailed, "the peer there knows more: see its log (with --log-level info), or join at another one"
 	}
 	return 0, ""
 }

@@ -17,10 +17,11 @@ import (
 
 // watching is how the peer is watched.
 type watching struct {
-	logLevel slog.Level
-	logJSON  bool
-	metrics  string // HOST:PORT; empty: not given
-	qlog     string // a directory; the same
+	logLevel   slog.Level
+	levelGiven bool // else it is warn on a terminal
+	logJSON    bool
+	metrics    string // HOST:PORT; empty: not given
+	qlog       string // a directory; the same
 }
 
 // options are the checked settings from the command line and the environment.
@@ -45,12 +46,15 @@ type options struct {
 	plain       bool
 	json        bool
 	noInput     bool
+	full        bool // begin in full screen
 	hook        hookOptions
 	watching
 	cutFile string
-	help    bool
-	version bool
+	asked   // for, and nothing else is done
 }
+
+// asked are the flags that ask the program about itself.
+type asked struct{ help, version bool }
 
 // values are the flags as given, not checked yet.
 type values struct {
@@ -81,6 +85,7 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.BoolVar(&v.history.Off, "no-history", false, "")
 	f.StringVar(&v.historySize, "history-size", "", "")
 	f.IntVar(&v.history.Messages, "history-messages", 0, "")
+	f.BoolVar(&v.full, "full", false, "")
 	f.BoolVar(&v.plain, "plain", false, "")
 	f.BoolVar(&v.json, "json", false, "")
 	f.BoolVar(&v.noInput, "no-input", false, "")

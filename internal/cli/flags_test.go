@@ -90,12 +90,13 @@ func TestParseOptions(t *testing.T) {
 			want: options{
 				listen: "[::1]:5000", join: []string{"a:1", "b:2"}, id: "bob", stateDir: "d", network: "Büro 1",
 				drain: time.Minute, noCustody: true, discover: true, mapPort: true, json: true, noInput: true, cutFile: "c", tags: map[string]string{"role": "db"},
-				watching: watching{logLevel: slog.LevelWarn, logJSON: true, metrics: ":9464", qlog: "q"},
+				watching: watching{logLevel: slog.LevelWarn, levelGiven: true, logJSON: true, metrics: ":9464", qlog: "q"},
 			},
 		},
 		"alias":     {args: []string{"--desired-id", "bob"}, want: with(func(o *options) { o.id, o.visitor = "bob", false })},
 		"last wins": {args: []string{"--id", "a", "-desired-id=bob"}, want: with(func(o *options) { o.id, o.visitor = "bob", false })},
-		"critical":  {args: []string{"--log-level=Critical"}, want: with(func(o *options) { o.logLevel = levelCritical })},
+		"critical":  {args: []string{"--log-level=Critical"}, want: with(func(o *options) { o.logLevel, o.levelGiven = levelCritical, true })},
+		"a level":   {env: []string{"QUICPEER_LOG_LEVEL=info"}, want: with(func(o *options) { o.levelGiven = true })},
 		"variables": {
 			env: []string{"QUICPEER_JOIN= a:1, b:2,", "QUICPEER_NO_INPUT=1", "QUICPEER_JSON=true", "QUICPEER_DRAIN=0", "QUICPEER_NO_CUSTODY=true", "QUICPEER_ID=bob"},
 			want: with(func(o *options) {

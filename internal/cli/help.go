@@ -70,7 +70,10 @@ Who you are:
                            and at most so many messages (default 1000000)
 
 Input and output:
-      --plain              plain lines: no line editing, no colours
+      --full               begin in full screen; F2 or /full changes to it and back
+      --plain              plain lines: no line editing, no colours, no cursor
+                           movement. So it is where input or output is no terminal,
+                           with TERM=dumb, and with ACCESSIBLE set
       --json               one JSON object per line, in and out
       --no-input           don't read standard input: for a service
       --on-message CMD     run CMD for each message, with a state directory at
@@ -79,7 +82,8 @@ Input and output:
                            (QUICPEER_...). No shell is run, unless CMD is one:
                            sh -c '...'
       --on-message-reply   send what CMD prints back to the sender
-      --log-level L        debug, info, warn, error or critical (default info)
+      --log-level L        debug, info, warn, error or critical (default info; where
+                           standard error is a terminal, warn)
       --log-format F       text or json; logs go to standard error (default text)
       --metrics HOST:PORT  serve Prometheus metrics there, at /metrics; they name no
                            peer and no message (9464 is a usual port)

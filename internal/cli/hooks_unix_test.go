@@ -376,6 +376,9 @@ func TestHookBesideTheHistory(t *testing.T) {
 // damagedHistory is a history that can't be read.
 type damagedHistory struct{}
 
+func (damagedHistory) Place(string) (uint64, error)  { return 0, nil }
+func (damagedHistory) SetPlace(string, uint64) error { return nil }
+
 func (damagedHistory) First() uint64 { return 1 }
 func (damagedHistory) End() uint64   { return 5 }
 func (damagedHistory) Messages(context.Context, overlay.Query) ([]overlay.Said, error) {

@@ -306,13 +306,6 @@ func (n hesitant) Post(ctx context.Context, to certs.ID, d overlay.Draft) (overl
 	return n.Node.Post(ctx, to, d)
 }
 
-func (n hesitant) Broadcast(ctx context.Context, body, ref string) (overlay.MessageID, error) {
-	if err := n.hesitate(ctx); err != nil {
-		return overlay.MessageID{}, err
-	}
-	return n.Node.Broadcast(ctx, body, ref)
-}
-
 // However long a node takes, every line is executed once; messages keep their order, and
 // so do answers.
 func TestListenKeepsTheOrder(t *testing.T) {

@@ -14,8 +14,11 @@ import (
 	"go.uber.org/goleak"
 )
 
+// programs are what this binary is when it is started by their names.
+var programs = map[string]func(){"quicpeer": func() { os.Exit(Main("")) }}
+
 func TestMain(m *testing.M) {
-	testscript.Main(leakFree{m}, map[string]func(){"quicpeer": func() { os.Exit(Main("")) }})
+	testscript.Main(leakFree{m}, programs)
 }
 
 // leakFree runs tests, and fails if a goroutine is left over. They run on one processor:

@@ -104,7 +104,7 @@ func TestRefusedOnTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if newConsole(f, &buffer{}, &buffer{}, environment(), nil).typed {
+	if newConsole(f, &buffer{}, &buffer{}, environment()).typed {
 		t.Error("the null device is taken for a terminal")
 	}
 }

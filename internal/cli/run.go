@@ -8,9 +8,11 @@ package cli
 import (
 	"context"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"quicpeer/internal/lines"
 	"quicpeer/internal/terminal"
@@ -35,7 +37,16 @@ func Main(version string) int {
 		interrupt: interrupt,
 		version:   versionOf(version),
 	}
-	return report(stderr, c.run(ctx))
+	err := c.run(ctx)
+	reported := make(chan int, 1)
+	go func() { reported <- report(stderr, err) }()
+	select {
+	case status := <-reported:
+		return status
+	case <-time.After(logPatience): // nobody reads it
+		status, _ := explain(err)
+		return status
+	}
 }
 
 // interruptible returns a context that ends with the first SIGINT or SIGTERM, and a
@@ -55,7 +66,7 @@ func interruptible() (context.Context, func()) {
 		if s, ok := (<-signals).(syscall.Signal); ok {
 			status += int(s)
 		}
-		terminal.Restore()
+		terminal.Abort()
 		os.Exit(status)
 	}()
 	return ctx, func() {
@@ -122,9 +133,12 @@ func (c *command) run(ctx context.Context) error {
 	if state != nil {
 		defer state.Close()
 	}
-	console := newConsole(c.stdin, c.stdout, c.stderr, c.getenv, c.interrupt)
+	console := newConsole(c.stdin, c.stdout, c.stderr, c.getenv)
 	if o.plain {
 		console.plain()
+	}
+	if console.stderr != nil && !o.levelGiven {
+		o.logLevel = slog.LevelWarn // people read what is said there
 	}
 	defer console.restore()
 	logs := newLogWriter(console.log)

@@ -3,16 +3,20 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/internal/chat"
+	"quicpeer/internal/chat/edit"
+	"quicpeer/internal/chat/tui"
 	"quicpeer/internal/control"
 	"quicpeer/internal/lines"
 	"quicpeer/internal/metrics"
@@ -26,6 +30,7 @@ import (
 type node interface {
 	service.Node
 	ID() certs.ID
+	Key() certs.PublicKey
 	Figures() overlay.Figures
 	History() *overlay.History
 	Err() error
@@ -43,6 +48,7 @@ type session struct {
 	start   func(context.Context, overlay.Config) (node, error)
 	getenv  func(string) string // nil: there is to be no local socket
 	server  *control.Server     // nil: without a local socket
+	inputs  *edit.Inputs        // what was typed before
 }
 
 // outputPatience is how long, after the goodbye, to wait for the reader of standard
@@ -77,8 +83,8 @@ func (s *session) run(ctx context.Context) error {
 	// failed write to standard output, or because the node has stopped.
 	leaving, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
-	front, input := s.console.open(s.options, n.ID(), s.version)
 	running := service.New(n, n.History(), s.version, s.stateDir())
+	front, input := s.console.open(s.options, s.chatConfig(n, running), s.version)
 	l := lines.NewListener(running, front, input, s.console.typed, s.log, leave)
 	ready := make(chan struct{})
 	shown := make(chan error, 1)
@@ -97,13 +103,11 @@ func (s *session) run(ctx context.Context) error {
 	if s.server != nil {
 		defer s.server.Close()
 	}
-	if s.console.opened != nil {
-		running.Attach()
-		defer running.Detach()
-	}
+	seen, detach := s.sit(running)
+	defer detach()
 	defer endHook()
 	go terminal.Guarded(func() {
-		shown <- show(leaving, running, front, ready, s.console.typed && s.console.stdout != nil)
+		shown <- show(leaving, running, front, ready, s.console.typed && s.console.stdout != nil, seen)
 	})
 	if !s.options.noInput {
 		go terminal.Guarded(func() {
@@ -119,9 +123,20 @@ func (s *session) run(ctx context.Context) error {
 		return s.ended(n, err)
 	case <-leaving.Done():
 		s.console.restore()
+		detach()
 		endHook() // while what it prints can still be sent back
 		return s.leave(n, front, l, context.Cause(leaving), shown)
 	}
+}
+
+// sit notes, if this is at a terminal, that somebody sees what happens. It returns what was seen before, and what
+// ends it, once.
+func (s *session) sit(running *service.Service) (seen seenUntil, detach func()) {
+	if s.console.opened == nil {
+		return seen, func() {}
+	}
+	seen.since, seen.pos = running.Attach()
+	return seen, sync.OnceFunc(running.Detach)
 }
 
 // hasNewKey notes that this run has begun a private network.
@@ -141,7 +156,10 @@ func (s *session) openMetrics() (*metrics.Port, error) {
 	if err != nil {
 		return nil, &metricsError{err}
 	}
-	s.log.Info("serving metrics", "url", "http://"+port.Addr().String()+"/metrics")
+	url := "http://" + port.Addr().String() + "/metrics"
+	if s.log.Info("serving metrics", "url", url); s.console.stderr != nil && !s.options.levelGiven { // where that is not shown
+		fmt.Fprintln(s.console.log, "serving metrics at "+url)
+	}
 	return port, nil
 }
 
@@ -200,18 +218,26 @@ func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
 		err error
 	}
 	s.log.Debug("starting", "listen", cfg.Listen, "join", certs.HideTickets(strings.Join(cfg.Join, ",")))
+	news := s.newJoinNews(&cfg)
+	defer news.close()
 	done := make(chan result, 1)
 	go func() {
 		n, err := s.start(starting, cfg)
 		done <- result{n, err}
 	}()
-	select {
-	case r := <-done:
-		if r.err != nil && ctx.Err() != nil {
-			return nil, nil
+	for ctx.Err() == nil {
+		select {
+		case r := <-done:
+			if r.err != nil && ctx.Err() != nil {
+				return nil, nil
+			}
+			return r.n, r.err
+		case p := <-news.told:
+			news.take(p)
+		case <-news.due:
+			news.show()
+		case <-ctx.Done():
 		}
-		return r.n, r.err
-	case <-ctx.Done():
 	}
 	select {
 	case r := <-done:
@@ -224,19 +250,44 @@ func (s *session) join(ctx context.Context, cfg overlay.Config) (node, error) {
 	}
 }
 
+// seenUntil is what a terminal has shown before: up to a position of the history, at a time; zero: nothing is known.
+type seenUntil struct {
+	since time.Time
+	pos   uint64
+}
+
+// chatConfig is what a chat on a terminal has to know of the peer.
+func (s *session) chatConfig(n node, running *service.Service) tui.Config {
+	path := ""
+	if s.state != nil {
+		path = filepath.Join(s.state.Dir, "inputs")
+	}
+	var err error
+	if s.inputs, err = edit.OpenInputs(path); err != nil {
+		s.log.Warn("what is typed is not kept for the next time", "error", err)
+	}
+	return tui.Config{Self: n.ID(), Key: n.Key(), Node: running, Inputs: s.inputs}
+}
+
 // show writes events until the node has stopped, and closes ready after the first. A
 // message that could not be written is not acknowledged. A terminal begins with what was said
 // before, unless ctx has ended.
-func show(ctx context.Context, running *service.Service, front lines.Frontend, ready chan<- struct{}, terminal bool) error {
+func show(ctx context.Context, running *service.Service, front lines.Frontend, ready chan<- struct{}, terminal bool, seen seenUntil) error {
 	first := true
+	people, isChat := front.(*chat.Frontend)
 	for event, shown := range running.Output() {
-		if err := front.Show(event); err != nil {
+		var err error
+		if isChat {
+			err = people.ShowThen(event, shown)
+		} else if err = front.Show(event); err == nil {
+			shown()
+		}
+		if err != nil {
 			return err
 		}
-		shown()
 		if first {
-			if t, ok := front.(*chat.Frontend); ok && terminal {
-				if _, err := t.Earlier(ctx, running, time.Time{}, 0); err != nil {
+			if isChat && terminal {
+				if err := people.Earlier(ctx, running, seen.since, seen.pos); err != nil {
 					return err
 				}
 			}
@@ -314,7 +365,7 @@ func (s *session) serve(leaving context.Context, served <-chan struct{}, n node,
 		return
 	}
 	server, err := control.Serve(control.Config{
-		Service: running, StateDir: s.state.Dir, Version: s.version, Getenv: s.getenv, Log: s.log, Leave: leave,
+		Service: running, StateDir: s.state.Dir, Version: s.version, Getenv: s.getenv, Log: s.log, Leave: leave, Inputs: s.inputs,
 		More: map[string]http.Handler{"GET /metrics": metrics.Handler(n), "/debug/pprof/": metrics.Profiles()},
 	})
 	if err != nil {

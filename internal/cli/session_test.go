@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"quicpeer/internal/chat/tui"
 	"quicpeer/internal/lines"
 	"quicpeer/internal/lines/linestest"
 	"quicpeer/overlay"
@@ -48,7 +49,7 @@ func newTestSession(n *linestest.Node, stdin io.Reader, stdout io.Writer) (s *se
 	logs = &buffer{}
 	s = &session{
 		options: options{json: true, drain: 5 * time.Second},
-		console: newConsole(stdin, stdout, logs, environment(), func() {}),
+		console: newConsole(stdin, stdout, logs, environment()),
 		start:   func(context.Context, overlay.Config) (node, error) { return n, nil },
 	}
 	s.log = slog.New(slog.NewTextHandler(s.console.log, nil))
@@ -81,7 +82,7 @@ func TestSessionToTheEndOfInput(t *testing.T) {
 		if !strings.HasPrefix(got, "ready ") || !strings.HasSuffix(got, " left") || strings.Count(got, "sent") != 2 || strings.Count(got, "error") != 1 {
 			t.Errorf("events: %s", got)
 		}
-		if !strings.Contains(logs.String(), "--no-input") {
+		if !strings.Contains(logs.String(), "level=INFO msg=\"standard input has ended, so this peer leaves; --no-input") {
 			t.Errorf("no hint in %q", logs.String())
 		}
 	})
@@ -267,7 +268,7 @@ func TestSessionConfig(t *testing.T) {
 // Without input the output is a record, and every line carries the date.
 func TestSessionWithoutInputIsDated(t *testing.T) {
 	var out buffer
-	front, _ := newConsole(nil, &out, io.Discard, environment(), nil).open(options{noInput: true}, "me", "")
+	front, _ := newConsole(nil, &out, io.Discard, environment()).open(options{noInput: true}, tui.Config{}, "")
 	if err := front.Show(overlay.PeerJoined{ID: "bob"}); err != nil {
 		t.Fatal(err)
 	}

@@ -181,7 +181,7 @@ func TestAskTicketInterrupted(t *testing.T) {
 func TestTicketIsNotLogged(t *testing.T) {
 	for _, asJSON := range []bool{false, true} {
 		var b bytes.Buffer
-		s := &session{options: options{watching: watching{logJSON: asJSON, logLevel: slog.LevelDebug}}}
+		s := &session{console: &console{}, options: options{watching: watching{logJSON: asJSON, logLevel: slog.LevelDebug}}}
 		s.log = newLog(&b, s.options, false)
 		s.start = func(context.Context, overlay.Config) (node, error) { return nil, errors.New("x") }
 		if _, err := s.join(t.Context(), overlay.Config{Join: []string{"a:1", testText}}); err == nil {

@@ -211,7 +211,7 @@ func (v *values) checkLog(o *options, f *pflag.FlagSet, given map[string]string)
 	if !ok {
 		return usagef("%s=%q is not %s", given["log-level"], v.logLevel, wanted(f.Lookup("log-level")))
 	}
-	o.logLevel = level
+	o.logLevel, o.levelGiven = level, f.Lookup("log-level").Changed
 	format := strings.ToLower(v.logFormat)
 	if !slices.Contains([]string{"text", "json"}, format) {
 		return usagef("%s=%q is not %s", given["log-format"], v.logFormat, wanted(f.Lookup("log-format")))

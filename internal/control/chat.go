@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -18,7 +17,6 @@ import (
 	"quicpeer/internal/chat"
 	"quicpeer/internal/lines"
 	"quicpeer/internal/service"
-	"quicpeer/overlay"
 )
 
 // Typed is a line of a request to /v1/chat: something typed, or that the terminal has another
@@ -45,12 +43,9 @@ func parseLook(q url.Values) (*look, error) {
 		return nil, err
 	}
 	for name, to := range map[string]*bool{"terminal": &l.Terminal, "colour": &l.Colour, "dated": &l.Dated, "follow": &l.follow} {
-		switch value := q.Get(name); value {
-		case "", "0", "false":
-		case "1", "true":
-			*to = true
-		default:
-			return nil, fmt.Errorf("%s=%q is not true or false", name, value)
+		var err error
+		if *to, err = parseFlag(q, name); err != nil {
+			return nil, err
 		}
 	}
 	if width := q.Get("width"); width != "" {
@@ -61,6 +56,17 @@ func parseLook(q url.Values) (*look, error) {
 		l.width.Store(int64(n))
 	}
 	return l, nil
+}
+
+func parseFlag(q url.Values, name string) (bool, error) {
+	switch value := q.Get(name); value {
+	case "", "0", "false":
+		return false, nil
+	case "1", "true":
+		return true, nil
+	default:
+		return false, fmt.Errorf("%s=%q is not true or false", name, value)
+	}
 }
 
 // chat is the chat front end for a terminal elsewhere: typed lines come in, and what it prints goes
@@ -116,12 +122,8 @@ func (s *Server) show(ctx context.Context, front *chat.Frontend) {
 	since, seen := s.cfg.Service.Attach()
 	defer s.cfg.Service.Detach()
 	begun := false
-	var earlier []overlay.Said // some of it may have come since the beginning
 	err := s.cfg.Service.Follow(ctx, 0, true, heartbeat, func(items []*service.Item) error {
 		for _, i := range items {
-			if isShown(earlier, i) {
-				continue
-			}
 			if err := front.Show(i.Event); err != nil {
 				return err
 			}
@@ -130,9 +132,7 @@ func (s *Server) show(ctx context.Context, front *chat.Frontend) {
 			return nil
 		}
 		begun = true
-		var err error
-		earlier, err = front.Earlier(ctx, s.cfg.Service, since, seen)
-		return err
+		return front.Earlier(ctx, s.cfg.Service, since, seen)
 	})
 	behind, isBehind := errors.AsType[*service.BehindError](err)
 	switch {
@@ -148,12 +148,6 @@ func (s *Server) showLeft(ctx context.Context, front *chat.Frontend) {
 	if undelivered, ok := s.awaitLeft(ctx); ok {
 		_ = front.Left(undelivered)
 	}
-}
-
-// isShown says whether an event is one of these messages.
-func isShown(list []overlay.Said, i *service.Item) bool {
-	_, isMessage := i.Event.(overlay.Message)
-	return isMessage && i.Pos != 0 && slices.ContainsFunc(list, func(m overlay.Said) bool { return m.Pos == i.Pos })
 }
 
 // typedLines is the input of a chat.

@@ -286,6 +286,29 @@ func (c *Client) Chat(ctx context.Context, q url.Values, typed io.ReadCloser) (i
 	return resp.Body, nil
 }
 
+// Terminal is the chat of the peer on a terminal that looks as q says. Each line of typed, which it closes, is
+// a [FromTerminal]; each gets what is to be done.
+func (c *Client) Terminal(ctx context.Context, q url.Values, typed io.ReadCloser, each func(ToTerminal) error) error {
+	resp, err := newClient(c.path, typed).do(ctx, http.MethodPost, "/v1/terminal", q, typed, "application/x-ndjson")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	d := json.NewDecoder(resp.Body)
+	for {
+		var f ToTerminal
+		switch err := d.Decode(&f); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		if err := each(f); err != nil {
+			return err
+		}
+	}
+}
+
 // ID is that of the peer.
 func (c *Client) ID(ctx context.Context) (string, error) {
 	var status struct{ ID string }

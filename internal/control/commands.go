@@ -132,14 +132,6 @@ func (e *exchange) Post(ctx context.Context, to certs.ID, d overlay.Draft) (over
 	return e.number(func() (overlay.MessageID, error) { return e.Service.Post(ctx, to, d) })
 }
 
-func (e *exchange) SendRoom(ctx context.Context, room certs.ID, text, ref string) (overlay.MessageID, error) {
-	return e.number(func() (overlay.MessageID, error) { return e.Service.SendRoom(ctx, room, text, ref) })
-}
-
-func (e *exchange) Broadcast(ctx context.Context, text, ref string) (overlay.MessageID, error) {
-	return e.number(func() (overlay.MessageID, error) { return e.Service.Broadcast(ctx, text, ref) })
-}
-
 // number sends a message and notes its number. Its first event may have come before.
 func (e *exchange) number(send func() (overlay.MessageID, error)) (overlay.MessageID, error) {
 	e.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quicpeer/internal/chat"
+	"quicpeer/internal/chat/edit"
 	"quicpeer/internal/jsonl"
 	"quicpeer/internal/lines"
 	"quicpeer/internal/service"
@@ -33,7 +34,8 @@ type Config struct {
 	Version  string // of the program
 	Getenv   func(string) string
 	Log      *slog.Logger
-	Leave    func() // called by a client that says so; it must not wait
+	Leave    func()       // called by a client that says so; it must not wait
+	Inputs   *edit.Inputs // what was typed before; nil: nothing is kept
 	// More are further handlers, by their patterns, such as "GET /metrics".
 	More map[string]http.Handler
 }
@@ -134,6 +136,7 @@ func (s *Server) handler(ctx context.Context) http.Handler {
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/commands", s.commands)
 	mux.HandleFunc("POST /v1/chat", s.chat)
+	mux.HandleFunc("POST /v1/terminal", s.terminal)
 	for pattern, h := range s.cfg.More {
 		mux.Handle(pattern, h)
 	}

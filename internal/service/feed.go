@@ -46,7 +46,7 @@ func (i *Item) size() int {
 	case overlay.Message:
 		return fields + len(e.Body)
 	case overlay.Sent:
-		return fields + len(e.Ref)
+		return fields + len(e.Ref) + len(e.Body)
 	case overlay.Delivered:
 		return fields + len(e.Ref)
 	case overlay.Buffered:

@@ -181,14 +181,15 @@ func (o *output) net(last, changed map[certs.ID]int, id certs.ID, i int) {
 	}
 	earlier, later := &o.items[before], &o.items[i]
 	_, came := earlier.event.(overlay.PeerJoined)
-	_, comes := later.event.(overlay.PeerJoined)
+	back, comes := later.event.(overlay.PeerJoined)
 	if came == comes || comes && earlier.key != later.key {
 		return
 	}
-	had := comes && earlier.had
+	left, _ := earlier.event.(overlay.PeerLeft)
+	had := comes && (earlier.had || left.Visitor != back.Visitor)
 	earlier.event, later.event = nil, nil
 	if had {
-		earlier.event, changed[id] = overlay.PeerChanged{ID: id}, before
+		earlier.event, changed[id] = overlay.PeerChanged{ID: id, Visitor: back.Visitor}, before
 	}
 	delete(last, id)
 }

@@ -39,6 +39,8 @@ type History interface {
 	End() uint64
 	Events(from uint64) iter.Seq2[overlay.Past, error]
 	Messages(context.Context, overlay.Query) ([]overlay.Said, error)
+	Place(reader string) (uint64, error)
+	SetPlace(reader string, pos uint64) error
 }
 
 // Service is a running peer, and a [lines.Node].

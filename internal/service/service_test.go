@@ -30,6 +30,9 @@ type past struct {
 	err   error
 }
 
+func (p *past) Place(string) (uint64, error)  { return 0, nil }
+func (p *past) SetPlace(string, uint64) error { return nil }
+
 func (p *past) First() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -500,6 +503,7 @@ func TestCollapse(t *testing.T) {
 	changed := func(rooms ...string) overlay.Event { return overlay.PeerChanged{ID: "a", Rooms: rooms} }
 	left := func(id string) overlay.Event { return overlay.PeerLeft{ID: certs.ID(id)} }
 	said := overlay.Message{From: "a"}
+	visit, ends := overlay.PeerJoined{ID: "a", Key: certs.PublicKey{1}, Visitor: true}, overlay.PeerLeft{ID: "a", Visitor: true}
 	list := func(e ...overlay.Event) []overlay.Event { return e }
 	for name, test := range map[string]struct{ events, want []overlay.Event }{
 		"came and went":        {list(join("b", 1), join("c", 1), left("b")), list(join("c", 1))},
@@ -516,6 +520,10 @@ func TestCollapse(t *testing.T) {
 		"that, and went":           {list(changed("#1"), left("a"), join("a", 1), left("a")), list(left("a"))},
 		"that, and came back":      {list(changed("#1"), left("a"), join("a", 1), left("a"), join("a", 1)), list(changed())},
 		"came, changed and went":   {list(left("a"), join("a", 2), changed("#1"), left("a")), list(left("a"))},
+		"a visitor stays":          {list(visit, changed(), changed("#1")), list(visit, changed("#1"))},
+		"a visitor came back":      {list(ends, visit), nil},
+		"came back to stay":        {list(ends, join("a", 1)), list(changed())},
+		"stayed and went":          {list(changed(), left("a")), list(left("a"))},
 		"a join with what follows": {list(join("b", 1), changed("#1"), join("c", 1), changed("#2")), list(join("b", 1), join("c", 1), changed("#2"))},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,9 +9,16 @@ import (
 // rawMode remembers how the terminal was set before it became raw. The setting
 // outlives the process, so it is restored whatever ends the process.
 type rawMode struct {
-	mu    sync.Mutex
-	fd    int
-	state *term.State
+	mu     sync.Mutex
+	fd     int
+	state  *term.State
+	screen *Stream // on which a program draws; nil: none does
+}
+
+func (r *rawMode) setScreen(screen *Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.screen = screen
 }
 
 var rawTerminal rawMode
@@ -43,7 +50,7 @@ func Guarded(f func()) {
 	returned := false
 	defer func() {
 		if !returned {
-			Restore()
+			Abort()
 		}
 	}()
 	f()
