@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test test-pure test-long check generate demo demo-private bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle bench-running bench-carried sim fuzz scenario torture lab clean help
+.PHONY: build test test-pure test-long check generate picture demo demo-private bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle bench-running bench-carried sim fuzz scenario torture lab clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -34,14 +34,17 @@ test: ## run all tests, the multi-peer scenarios among them
 test-pure: # simulations make much garbage; they take a quarter less with fewer collections
 	GOGC=400 $(GOTEST) $(PURE)
 
-test-long: # hours of simulated time
-	$(GOTEST) -run '^TestLong' ./overlay
+test-long: # hours of simulated time, thousands of keys
+	$(GOTEST) -run '^TestLong' ./overlay ./internal/chat/tui
 
 check: ## check format, lint, vulnerabilities, generated code, cross builds
 	scripts/check.sh
 
 generate: ## write pb/quicpeer.pb.go from pb/quicpeer.proto
 	go -C scripts/generate run . "$(CURDIR)/pb" "$(CURDIR)/pb"
+
+picture: ## draw docs/chat.svg, the screen in the README
+	go run ./scripts/picture docs/chat.svg
 
 demo: ## play the seed scenario with three real peers, and show what they see
 	go run ./scripts/scenario -show scripts/scenarios/demo.txtar

@@ -24,20 +24,24 @@ const module = "quicpeer"
 // may lists the packages of this module that each package may import. Packages below scripts
 // may import all.
 var may = map[string][]string{
-	".":                        {"internal/cli"},
-	"internal/cli":             {"internal/chat", "internal/control", "internal/doctor", "internal/hooks", "internal/jsonl", "internal/lines", "internal/metrics", "internal/service", "internal/terminal", "internal/nearest", "overlay", "transport", "certs", "pb"},
-	"internal/control":         {"internal/chat", "internal/jsonl", "internal/lines", "internal/service", "overlay", "certs"},
-	"internal/service":         {"internal/jsonl", "internal/lines", "overlay", "certs", "pb"},
-	"internal/chat":            {"internal/lines", "internal/terminal", "internal/nearest", "overlay", "certs"},
-	"internal/jsonl":           {"internal/lines", "internal/nearest", "overlay", "certs"},
-	"internal/lines":           {"internal/terminal", "overlay", "certs", "pb"},
-	"internal/lines/linestest": {"internal/lines", "overlay", "certs", "pb"},
-	"internal/metrics":         {"overlay"},
-	"internal/terminal":        {},
-	"internal/hooks":           {"overlay", "certs"},
-	"internal/doctor":          {"overlay", "transport", "transport/portmap", "certs"},
-	"internal/nearest":         {},
-	"internal/properties":      {},
+	".":                              {"internal/cli"},
+	"internal/cli":                   {"internal/chat", "internal/chat/edit", "internal/chat/tui", "internal/control", "internal/doctor", "internal/hooks", "internal/jsonl", "internal/lines", "internal/metrics", "internal/service", "internal/terminal", "internal/nearest", "overlay", "transport", "certs", "pb"},
+	"internal/control":               {"internal/chat", "internal/chat/edit", "internal/chat/tui", "internal/jsonl", "internal/lines", "internal/service", "internal/terminal", "overlay", "certs"},
+	"internal/service":               {"internal/jsonl", "internal/lines", "overlay", "certs", "pb"},
+	"internal/chat":                  {"internal/lines", "internal/nearest", "overlay", "certs"},
+	"internal/chat/edit":             {"certs", "pb"},
+	"internal/chat/tui":              {"internal/chat", "internal/chat/edit", "internal/lines", "internal/terminal", "overlay", "certs"},
+	"internal/jsonl":                 {"internal/lines", "internal/nearest", "overlay", "certs"},
+	"internal/lines":                 {"internal/terminal", "overlay", "certs", "pb"},
+	"internal/lines/linestest":       {"internal/lines", "overlay", "certs", "pb"},
+	"internal/metrics":               {"overlay"},
+	"internal/terminal":              {},
+	"internal/hooks":                 {"overlay", "certs"},
+	"internal/doctor":                {"overlay", "transport", "transport/portmap", "certs"},
+	"internal/nearest":               {},
+	"internal/properties":            {},
+	"internal/emulator":              {},
+	"internal/emulator/emulatortest": {"internal/emulator"},
 
 	"overlay":                    {"overlay/core", "overlay/core/base", "overlay/core/past", "overlay/replay", "overlay/messaging", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
 	"overlay/core":               {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/gossip", "overlay/core/reach", "overlay/core/custody", "overlay/core/past", "overlay/core/broadcast", "overlay/core/detect", "overlay/core/reconcile", "overlay/core/join", "overlay/core/neighbours", "certs", "pb"},
@@ -70,6 +74,10 @@ var may = map[string][]string{
 
 // quicUsers are the packages that may import quic-go, besides tests.
 var quicUsers = []string{"transport", "transport/simtest", "scripts/bench/messages", "scripts/bench/carried"}
+
+// screenUsers are the packages that may import charm.land's and charmbracelet's, besides tests: what
+// the screen is made of stays in them.
+var screenUsers = []string{"internal/chat/tui", "internal/emulator", "internal/emulator/emulatortest"}
 
 // Limits of the length of a file: a longer one holds two ideas. Tests have more room, as their
 // cases are read one by one.
@@ -147,6 +155,12 @@ func TestImportsGoDown(t *testing.T) {
 		for _, p := range f.imports {
 			if strings.HasPrefix(p, "github.com/quic-go/quic-go") && !f.test && !slices.Contains(quicUsers, f.dir) {
 				t.Errorf("%s imports quic-go, which only %s may know", f.name, strings.Join(quicUsers, ", "))
+			}
+			if isScreen := strings.HasPrefix(p, "charm.land/") || strings.HasPrefix(p, "github.com/charmbracelet/"); isScreen && !f.test && !slices.Contains(screenUsers, f.dir) {
+				t.Errorf("%s imports %s, which only %s may know", f.name, p, strings.Join(screenUsers, ", "))
+			}
+			if strings.HasPrefix(p, module+"/internal/emulator") && !f.test && !strings.HasPrefix(f.dir, "internal/emulator") && !strings.HasPrefix(f.dir, "scripts/") {
+				t.Errorf("%s imports the emulator, which is for tests and scripts", f.name)
 			}
 			own, ok := strings.CutPrefix(p, module+"/")
 			if !ok || f.test || !known || slices.Contains(allowed, own) {

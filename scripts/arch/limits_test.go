@@ -194,7 +194,7 @@ func product(t *testing.T) map[string]*types.Info {
 }
 
 // pretended are the folders of packages that are for tests alone.
-var pretended = []string{"coretest", "linestest", "replay", "simtest"}
+var pretended = []string{"coretest", "emulator", "emulatortest", "linestest", "replay", "simtest"}
 
 var quantity = regexp.MustCompile(`^([0-9][0-9,]*(?:\.[0-9]+)?)(?: (bytes|KiB|MiB|ms|s|min|h|days?))?$|^2\^([0-9]+)( - 1)?$`)
 
