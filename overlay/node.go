@@ -183,6 +183,8 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 		Rooms: n.names(),
 	}
 	l := newLoop(n, setup, here, kept.tickets)
+	n.wg.Add(1) // until all of them have started: the loop may fail at once, and Close waits for all
+	defer n.wg.Done()
 	n.startReach()
 	n.wg.Go(n.accept)
 	n.wg.Go(l.run)
