@@ -86,3 +86,31 @@ func TestPumpEnds(t *testing.T) {
 		<-ended
 	})
 }
+
+// slowScreen is what a chat passes things on to at its end: while it shows one, another comes.
+type slowScreen struct {
+	chat.Screen
+	c     *Chat
+	shown []string
+}
+
+func (s *slowScreen) Note(n chat.Note) error {
+	if s.shown = append(s.shown, n.Text); n.Text == "first" {
+		return s.c.Note(chat.Note{Text: "third"})
+	}
+	return nil
+}
+
+// What comes while a chat passes on what is left waits for nobody, and keeps its place.
+func TestFinishKeepsTheOrder(t *testing.T) {
+	m := newTestModel()
+	for _, text := range []string{"first", "second"} {
+		_ = m.chat.Note(chat.Note{Text: text})
+	}
+	s := &slowScreen{c: m.chat}
+	m.chat.Finish(s)
+	_ = m.chat.Note(chat.Note{Text: "fourth"})
+	if got := fmt.Sprint(s.shown); got != "[first second third fourth]" {
+		t.Errorf("shown were %s", got)
+	}
+}

@@ -157,10 +157,11 @@ func (i item) waits() bool { return i.log != "" || i.note != nil && !i.last }
 // put appends to the queue; once the chat is closed it goes to what follows.
 func (c *Chat) put(i item) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.closed {
+		c.mu.Unlock() // it may take long
 		return c.pass(i)
 	}
+	defer c.mu.Unlock()
 	if i.waits() {
 		if c.logged == maxLogged {
 			c.lost++
@@ -319,13 +320,19 @@ func (c crlf) Write(b []byte) (int, error) {
 
 // Finish is called behind Run. All that was not shown, or comes later, goes to rest; nil: nowhere.
 func (c *Chat) Finish(rest chat.Screen) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed, c.rest = true, rest
-	for _, i := range c.queue {
-		_ = c.pass(i) // its error comes again with the next one
+	c.rest = rest
+	for {
+		c.mu.Lock()
+		batch := c.queue
+		c.queue, c.closed = nil, len(batch) == 0
+		c.mu.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		for _, i := range batch { // what comes meanwhile is queued behind them
+			_ = c.pass(i) // its error comes again with the next one
+		}
 	}
-	c.queue = nil
 }
 
 // pass gives an item to the rest.
