@@ -69,6 +69,21 @@ func parseFlag(q url.Values, name string) (bool, error) {
 	}
 }
 
+// duplex begins an answer that is written while the body of the request is read. It returns false, and has said why, if
+// that can't be.
+func (s *Server) duplex(w http.ResponseWriter, contentType string) (*writer, bool) {
+	out := s.writer(w)
+	if err := out.control.EnableFullDuplex(); err != nil {
+		fail(w, http.StatusInternalServerError, "failed", err.Error())
+		return nil, false
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Connection", "close") // the end may come while the body is read
+	w.WriteHeader(http.StatusOK)
+	_ = out.control.Flush() // the next write fails as well
+	return out, true
+}
+
 // chat is the chat front end for a terminal elsewhere: typed lines come in, and what it prints goes
 // out, with follow also what happens.
 func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
@@ -77,15 +92,10 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "bad_query", err.Error())
 		return
 	}
-	out := s.writer(w)
-	if err := out.control.EnableFullDuplex(); err != nil {
-		fail(w, http.StatusInternalServerError, "failed", err.Error())
+	out, ok := s.duplex(w, "text/plain; charset=utf-8")
+	if !ok {
 		return
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Connection", "close") // the end may come while the body is read
-	w.WriteHeader(http.StatusOK)
-	_ = out.control.Flush() // the next write fails as well
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	front := chat.New(lines.NewOutput(out), look.Look)

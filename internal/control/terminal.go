@@ -151,15 +151,10 @@ func (s *Server) terminal(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "bad_query", err.Error())
 		return
 	}
-	out := s.writer(w)
-	if err := out.control.EnableFullDuplex(); err != nil {
-		fail(w, http.StatusInternalServerError, "failed", err.Error())
+	out, ok := s.duplex(w, "application/x-ndjson")
+	if !ok {
 		return
 	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.Header().Set("Connection", "close") // the end may come while the body is read
-	w.WriteHeader(http.StatusOK)
-	_ = out.control.Flush() // the next write fails as well
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	keys, typed := io.Pipe()
