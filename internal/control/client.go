@@ -21,9 +21,8 @@ import (
 
 // Client asks a running peer.
 type Client struct {
-	http  *http.Client
-	path  string
-	first chan net.Conn // that it has knocked with, for the first request
+	http *http.Client
+	path string
 }
 
 // Find returns a client of the peer of a state directory; with none, of the only peer that runs.
@@ -94,14 +93,9 @@ func findOnly(ctx context.Context, getenv func(string) string) (*Client, error) 
 
 // newClient returns a client whose connections, if one breaks, close body.
 func newClient(path string, body io.Closer) *Client {
-	c := &Client{path: path, first: make(chan net.Conn, 1)}
+	c := &Client{path: path}
 	c.http = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			select {
-			case conn := <-c.first:
-				return conn, nil
-			default:
-			}
 			conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 			if err == nil && body != nil {
 				conn = &breakable{conn, body}
@@ -109,6 +103,7 @@ func newClient(path string, body io.Closer) *Client {
 			return conn, err
 		},
 		DisableCompression: true,
+		IdleConnTimeout:    idlePatience / 2, // before the server closes them, which a request may meet
 	}}
 	return c
 }
@@ -128,11 +123,11 @@ func (b *breakable) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// knock says whether a peer listens. It is called once, of a client without a body.
+// knock says whether a peer listens. It keeps no connection: the server closes one on which nothing is said.
 func (c *Client) knock(ctx context.Context) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.path)
 	if err == nil {
-		c.first <- conn
+		_ = conn.Close()
 	}
 	return err
 }
@@ -142,14 +137,7 @@ func isGone(err error) bool {
 }
 
 // Close ends the connections that nobody uses.
-func (c *Client) Close() {
-	select {
-	case conn := <-c.first:
-		_ = conn.Close() // nothing was said on it
-	default:
-	}
-	c.http.CloseIdleConnections()
-}
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, body io.Reader, accept string) (*http.Response, error) {
 	u := url.URL{Scheme: "http", Host: "quicpeer", Path: path, RawQuery: q.Encode()}

@@ -683,3 +683,41 @@ func isName(s string) bool {
 	_, err := certs.ParseID(strings.TrimPrefix(s, "#"))
 	return err == nil
 }
+
+// A client that has found its peer may take its time: a connection that the server has closed meanwhile is not
+// the one it asks on.
+func TestAsksLater(t *testing.T) {
+	p := start(t)
+	path := filepath.Join(shortDir(t), "hasty.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(path, nil)
+	t.Cleanup(c.Close)
+	if err := c.knock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	knocked, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = knocked.Close() // as after headerPatience
+	go func() {
+		defer l.Close()
+		asked, err := l.Accept()
+		if err != nil {
+			return
+		}
+		its, err := net.Dial("unix", p.client.path)
+		if err != nil {
+			_ = asked.Close()
+			return
+		}
+		go io.Copy(its, asked)
+		_, _ = io.Copy(asked, its)
+	}()
+	if id, err := c.ID(t.Context()); err != nil || id != "me" {
+		t.Errorf("%s, %v", id, err)
+	}
+}

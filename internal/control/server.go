@@ -21,6 +21,7 @@ import (
 // How long the server waits for a client, guesses.
 const (
 	headerPatience = 10 * time.Second // for the head of a request
+	idlePatience   = time.Minute      // for the next request on a connection
 	writePatience  = 30 * time.Second // for a client that doesn't read; then it is cut off
 	heartbeat      = 15 * time.Second // between two comments of a silent stream of events
 	leavePatience  = 5 * time.Second  // for clients to read the last line
@@ -78,7 +79,7 @@ func newServer(cfg Config) *Server {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{cfg: cfg, done: make(chan struct{}), stop: stop, gone: make(chan struct{})}
 	s.http = &http.Server{
-		Handler: s.handler(ctx), ReadHeaderTimeout: headerPatience, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader,
+		Handler: s.handler(ctx), ReadHeaderTimeout: headerPatience, IdleTimeout: idlePatience, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	s.http.BaseContext = baseContext(ctx)
