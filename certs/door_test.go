@@ -105,6 +105,8 @@ func TestDoor(t *testing.T) {
 		{name: "members", from: ours, to: ours, signsFrom: 1, signsTo: 1},
 		{name: "an open network", signsFrom: 1, signsTo: 1},
 		{name: "a stranger", to: ours, dialled: "no application protocol", accepted: "unsupported application protocols"},
+		{name: "a stranger that asks for files", to: ours, change: func(c *tls.Config) { c.NextProtos = []string{ALPNFile} },
+			dialled: "no application protocol", accepted: "unsupported application protocols"},
 		{name: "another network", from: others, to: ours, dialled: "no application protocol", accepted: "unsupported application protocols"},
 		{name: "a stranger that guesses the other protocol", to: ours, change: func(c *tls.Config) {
 			c.NextProtos = []string{"none", "h2", "h3", outsideName}

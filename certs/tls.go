@@ -9,8 +9,11 @@ import (
 	"time"
 )
 
-// ALPN names the protocol and its version in TLS.
-const ALPN = "quicpeer/1"
+// ALPN names the protocol of links and its version in TLS, ALPNFile that of connections for files.
+const (
+	ALPN     = "quicpeer/1"
+	ALPNFile = "quicpeer-file/1"
+)
 
 // ErrSelf ends a handshake with ourselves, ErrTwin one with another process that has our key:
 // the two show certificates with different serial numbers, which each run draws for itself
@@ -45,16 +48,20 @@ func (i *Identity) Certificate() (tls.Certificate, error) {
 }
 
 // TLS returns the configuration of a connection, for either side. If want is not zero, only the
-// peer with that key is accepted; with a door only one that knows its network. VerifyConnection
-// checks the peer: unlike VerifyPeerCertificate it runs in every handshake.
-func (i *Identity) TLS(want PublicKey, door *Door) (*tls.Config, error) {
+// peer with that key is accepted; with a door only one that knows its network. The protocols are
+// those that this side speaks, the best first; none: ALPN. VerifyConnection checks the peer:
+// unlike VerifyPeerCertificate it runs in every handshake.
+func (i *Identity) TLS(want PublicKey, door *Door, protocols ...string) (*tls.Config, error) {
 	certificate, err := i.Certificate()
 	if err != nil {
 		return nil, err
 	}
+	if len(protocols) == 0 {
+		protocols = []string{ALPN}
+	}
 	config := &tls.Config{
 		Certificates:           []tls.Certificate{certificate},
-		NextProtos:             []string{ALPN},
+		NextProtos:             protocols,
 		MinVersion:             tls.VersionTLS13,
 		ClientAuth:             tls.RequireAnyClientCert,
 		InsecureSkipVerify:     true, // names and chains mean nothing here; VerifyConnection judges the key

@@ -92,6 +92,33 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// TestProtocols: the side that answers speaks what it is asked for, if it knows that.
+func TestProtocols(t *testing.T) {
+	alice, bob := NewIdentity(make([]byte, 32)), NewIdentity([]byte("................................"))
+	config := func(i *Identity, door *Door, protocols ...string) *tls.Config {
+		c, err := i.TLS(PublicKey{}, door, protocols...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for _, door := range []*Door{nil, NewDoor(PublicKey{1})} {
+		for asked, want := range map[string]string{ALPN: ALPN, ALPNFile: ALPNFile, "": ALPN, "quicpeer/2": ""} {
+			from := config(alice, door)
+			if asked != "" {
+				from = config(alice, door, asked)
+			}
+			m := handshake(t, from, config(bob, door, ALPN, ALPNFile))
+			if m.client.NegotiatedProtocol != want || m.server.NegotiatedProtocol != want || (m.dialled == nil) != (want != "") {
+				t.Errorf("asked for %q: they speak %q and %q, %v", asked, m.client.NegotiatedProtocol, m.server.NegotiatedProtocol, m.dialled)
+			}
+		}
+		if m := handshake(t, config(alice, door, ALPNFile), config(bob, door)); m.dialled == nil || !strings.Contains(m.dialled.Error(), "no application protocol") {
+			t.Errorf("an older peer: %v", m.dialled)
+		}
+	}
+}
+
 // TestTLSRefuses: whoever shows anything but one valid Ed25519 certificate, or speaks another
 // protocol, gets no connection, whichever side it is on.
 func TestTLSRefuses(t *testing.T) {

@@ -14,6 +14,9 @@ import (
 // JSON lines (README.md), which package jsonl writes.
 type Event = messaging.Event
 
+// Beside makes the type that embeds it an Event, see package files. No node yields one.
+type Beside = messaging.Beside
+
 // The events of the network.
 type (
 	// Ready is the first event: the socket is bound, and with addresses to join the network's
@@ -98,7 +101,7 @@ type (
 	// Waiting sums up those to one peer, To: their Count, the Bytes of their bodies and refs,
 	// and the time Since which the oldest has been under way, by its SentAt.
 	Waiting = messaging.Waiting
-	// Outgoing is one of them: Message, its ID, To, Ref, Body and SentAt.
+	// Outgoing is one of them: Message, its ID, To, Ref, Body, Kind and SentAt.
 	Outgoing = messaging.Outgoing
 )
 

@@ -21,6 +21,7 @@ const (
 	KindEdit     = messaging.KindEdit     // the body takes the place of that of an earlier message of the sender
 	KindDelete   = messaging.KindDelete   // an earlier message of the sender is to be shown no more
 	KindReaction = messaging.KindReaction // the body is a reaction to an earlier message, at most 64 bytes (MaxReaction)
+	KindFile     = messaging.KindFile     // the body offers files, see package files
 )
 
 // KindError is an error of Post: something is wrong with the kind of the message, or with what it is about.

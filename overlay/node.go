@@ -81,6 +81,7 @@ type parts struct {
 	rooms
 	describer
 	exchange
+	bulks
 }
 
 // Start starts a node and joins the network. With addresses to join it returns when the
@@ -151,6 +152,7 @@ func newNode(cfg Config, endpoint *transport.Endpoint) (*Node, error) {
 	n.watched = watched{n}
 	n.pinger.node = n
 	n.rooms = rooms{n}
+	n.bulks = bulks{n}
 	var random [8]byte
 	rand.Read(random[:]) // never fails, see crypto/rand
 	nonce := binary.BigEndian.Uint64(random[:])

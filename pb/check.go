@@ -13,6 +13,7 @@ const (
 	MaxBody          = 1 << 20   // Message.content
 	MaxBroadcast     = 64 << 10  // BroadcastContent.content
 	MaxReaction      = 64        // the body of a REACTION
+	MaxOffer         = 16 << 10  // the body of a FILE
 	MaxRanges        = 1024      // entries in BroadcastsHeld and BroadcastsWanted
 	MaxNumber        = 1<<63 - 1 // of a broadcast
 	MaxID            = 64
@@ -254,6 +255,8 @@ func checkReferences(m referring) error {
 	switch kind := m.GetKind(); kind {
 	case MessageKind_PLAIN, MessageKind_ACTION:
 		return checkLength("about", m.GetAbout(), 0)
+	case MessageKind_FILE:
+		return cmp.Or(checkAtMost("offer", len(m.GetContent()), MaxOffer), checkLength("about", m.GetAbout(), 0))
 	case MessageKind_REACTION:
 		if m.GetContent() == "" {
 			return fmt.Errorf("an empty reaction")
@@ -269,7 +272,7 @@ func checkReferences(m referring) error {
 }
 
 // known says that this version knows the kind.
-func (k MessageKind) known() bool { return k >= MessageKind_PLAIN && k <= MessageKind_REACTION }
+func (k MessageKind) known() bool { return k >= MessageKind_PLAIN && k <= MessageKind_FILE }
 
 // Reference is what a message is, and which one it is about: as it says, but for a kind that this version does
 // not know, which counts as PLAIN and is about none.

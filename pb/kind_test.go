@@ -16,6 +16,8 @@ func TestKindsRefused(t *testing.T) {
 	list := [][]proto.Message{
 		ofKind(pb.MessageKind_PLAIN, "x", pb.MessageIDSize),
 		ofKind(pb.MessageKind_ACTION, "x", pb.MessageIDSize),
+		ofKind(pb.MessageKind_FILE, "x", pb.MessageIDSize),
+		ofKind(pb.MessageKind_FILE, strings.Repeat("x", pb.MaxOffer+1), -1),
 		ofKind(pb.MessageKind_REACTION, "", pb.MessageIDSize),
 		ofKind(pb.MessageKind_REACTION, strings.Repeat("x", pb.MaxReaction+1), pb.MessageIDSize),
 	}
@@ -24,7 +26,7 @@ func TestKindsRefused(t *testing.T) {
 			list = append(list, ofKind(kind, "x", about))
 		}
 	}
-	for kind := pb.MessageKind_ACTION; kind <= pb.MessageKind_REACTION; kind++ {
+	for kind := pb.MessageKind_ACTION; kind <= pb.MessageKind_FILE; kind++ {
 		m := ofKind(kind, "", pb.MessageIDSize)[0].(*pb.Message)
 		m.Data = []byte("x")
 		list = append(list, []proto.Message{m})
@@ -51,13 +53,13 @@ func TestKindsRefused(t *testing.T) {
 // TestReference: a kind of tomorrow is an ordinary message, and about none.
 func TestReference(t *testing.T) {
 	id := [pb.MessageIDSize]byte{1, 2, 3}
-	for kind := pb.MessageKind(-1); kind <= 6; kind++ {
+	for kind := pb.MessageKind(-1); kind <= 7; kind++ {
 		m := &pb.Message{Kind: kind}
 		want := ""
 		switch kind {
 		case pb.MessageKind_EDIT, pb.MessageKind_DELETE, pb.MessageKind_REACTION:
 			m.About, want = id[:], fmt.Sprint(kind, id)
-		case pb.MessageKind_ACTION:
+		case pb.MessageKind_ACTION, pb.MessageKind_FILE:
 			want = fmt.Sprint(kind, [pb.MessageIDSize]byte{})
 		default:
 			if kind != pb.MessageKind_PLAIN {

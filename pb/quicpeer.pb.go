@@ -67,6 +67,10 @@
 //   8 internal error    on the closing side; dial again
 //   9 begin again       of a message stream: an earlier one of this connection did not
 //                       arrive whole; send again, from the oldest message without a receipt
+//  10 changed           of a stream of a connection for files: the source is not what it was
+//                       when it was offered; that does not change
+//  11 withdrawn         of the same: the offer does not stand any more
+//  12 unreadable        of the same: the source can't be read, now
 //
 // An unknown code counts as 8.
 
@@ -203,6 +207,8 @@ const (
 	// The body, 1 to 64 bytes, is a reaction to another message of the same conversation: an emoji. DELETE of
 	// the reaction takes it back.
 	MessageKind_REACTION MessageKind = 4
+	// The body offers files: a JSON object of at most 16 KiB, see FileRequest. DELETE of the offer withdraws it.
+	MessageKind_FILE MessageKind = 5
 )
 
 // Enum value maps for MessageKind.
@@ -213,6 +219,7 @@ var (
 		2: "EDIT",
 		3: "DELETE",
 		4: "REACTION",
+		5: "FILE",
 	}
 	MessageKind_value = map[string]int32{
 		"PLAIN":    0,
@@ -220,6 +227,7 @@ var (
 		"EDIT":     2,
 		"DELETE":   3,
 		"REACTION": 4,
+		"FILE":     5,
 	}
 )
 
@@ -646,6 +654,141 @@ func (x StoredEventKind) Number() protoreflect.EnumNumber {
 // Deprecated: Use StoredEventKind.Descriptor instead.
 func (StoredEventKind) EnumDescriptor() ([]byte, []int) {
 	return file_quicpeer_proto_rawDescGZIP(), []int{7}
+}
+
+type FileWant int32
+
+const (
+	FileWant_FILE_WANT_UNSPECIFIED FileWant = 0
+	// The manifest, a FileManifest; FileAnswer.size says how many bytes follow.
+	FileWant_MANIFEST FileWant = 1
+	// The contents from offset to the end: each chunk with its SHA-256 behind it. The stream is reset with CHANGED when
+	// the source is not what it was at the time of the offer, with UNREADABLE, or with WITHDRAWN.
+	FileWant_DATA FileWant = 2
+	// Whether this is the root; MISMATCH if not.
+	FileWant_ROOT FileWant = 3
+	// Nothing: the receiver has all of it at its place.
+	FileWant_HAVE FileWant = 4
+	// Nothing: the receiver does not want it, or not any more.
+	FileWant_DECLINED FileWant = 5
+)
+
+// Enum value maps for FileWant.
+var (
+	FileWant_name = map[int32]string{
+		0: "FILE_WANT_UNSPECIFIED",
+		1: "MANIFEST",
+		2: "DATA",
+		3: "ROOT",
+		4: "HAVE",
+		5: "DECLINED",
+	}
+	FileWant_value = map[string]int32{
+		"FILE_WANT_UNSPECIFIED": 0,
+		"MANIFEST":              1,
+		"DATA":                  2,
+		"ROOT":                  3,
+		"HAVE":                  4,
+		"DECLINED":              5,
+	}
+)
+
+func (x FileWant) Enum() *FileWant {
+	p := new(FileWant)
+	*p = x
+	return p
+}
+
+func (x FileWant) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FileWant) Descriptor() protoreflect.EnumDescriptor {
+	return file_quicpeer_proto_enumTypes[8].Descriptor()
+}
+
+func (FileWant) Type() protoreflect.EnumType {
+	return &file_quicpeer_proto_enumTypes[8]
+}
+
+func (x FileWant) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FileWant.Descriptor instead.
+func (FileWant) EnumDescriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{8}
+}
+
+// FileCode is the answer to a FileRequest. One that is not known is taken for LATER.
+type FileCode int32
+
+const (
+	FileCode_FILE_CODE_UNSPECIFIED FileCode = 0
+	FileCode_GIVEN                 FileCode = 1
+	// The offer is not known to this peer, or not for the one that asks.
+	FileCode_NO_OFFER FileCode = 2
+	// The sender has withdrawn it.
+	FileCode_OFFER_WITHDRAWN FileCode = 3
+	// The source has changed since the offer.
+	FileCode_SOURCE_CHANGED FileCode = 4
+	// The source can't be read.
+	FileCode_SOURCE_UNREADABLE FileCode = 5
+	// What has come is not what was sent.
+	FileCode_MISMATCH FileCode = 6
+	// Not now: too many ask.
+	FileCode_LATER FileCode = 7
+)
+
+// Enum value maps for FileCode.
+var (
+	FileCode_name = map[int32]string{
+		0: "FILE_CODE_UNSPECIFIED",
+		1: "GIVEN",
+		2: "NO_OFFER",
+		3: "OFFER_WITHDRAWN",
+		4: "SOURCE_CHANGED",
+		5: "SOURCE_UNREADABLE",
+		6: "MISMATCH",
+		7: "LATER",
+	}
+	FileCode_value = map[string]int32{
+		"FILE_CODE_UNSPECIFIED": 0,
+		"GIVEN":                 1,
+		"NO_OFFER":              2,
+		"OFFER_WITHDRAWN":       3,
+		"SOURCE_CHANGED":        4,
+		"SOURCE_UNREADABLE":     5,
+		"MISMATCH":              6,
+		"LATER":                 7,
+	}
+)
+
+func (x FileCode) Enum() *FileCode {
+	p := new(FileCode)
+	*p = x
+	return p
+}
+
+func (x FileCode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FileCode) Descriptor() protoreflect.EnumDescriptor {
+	return file_quicpeer_proto_enumTypes[9].Descriptor()
+}
+
+func (FileCode) Type() protoreflect.EnumType {
+	return &file_quicpeer_proto_enumTypes[9]
+}
+
+func (x FileCode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FileCode.Descriptor instead.
+func (FileCode) EnumDescriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{9}
 }
 
 // PeerMessage is the content of every frame.
@@ -2029,7 +2172,9 @@ type HandshakeStart struct {
 	// 1: carried links. The other side may open a unidirectional stream, the hop stream, for the
 	// QUIC packets of links that are carried over this one. Each is a length of two bytes and so
 	// many bytes, at most 1500: how many links it may still cross (1), the tags of the receiver and
-	// of the sender (8 each, the first of the SHA-256 of their IDs), and the QUIC packet. Anything too
+	// of the sender (8 each, the first of the SHA-256 of their IDs), and the QUIC packet. The highest
+	// bit of the first of these bytes does not count, and says that the packet is of a connection for
+	// files: carriers let it take turns with all others that come over the same link. Anything too
 	// short for that is dropped, and so is what has no links left, where the next is not known, or
 	// where it would go back. A carried link is a connection as any other, with handshake and message
 	// streams; its control stream has no frames but those of the handshake.
@@ -5098,6 +5243,295 @@ func (x *StoredTicket) GetWithdrawn() bool {
 	return false
 }
 
+// FileRequest is all that a receiver writes on a stream of a connection for files: ALPN "quicpeer-file/1", of which the
+// receiver is the dialling side. It and the FileAnswer that comes back are frames without a type: the length as a
+// varint, then the message. Peers that are not in the table of the other side are refused.
+//
+// A transfer is what one message of the kind FILE offers. Its body is a JSON object:
+//
+//	name      the names at the top of the manifest in its order, those of directories with a final slash, joined by
+//	          ", "; a name that would make it longer than 512 bytes, and all behind it, become " and N more"
+//	size      bytes of all contents
+//	files     files and directories in the manifest
+//	manifest  SHA-256 of the manifest, in hexadecimal
+//	names     the paths of the first files and directories, at most 20, those of directories with a final slash
+//	note      a word to the receiver, if there is one
+//
+// The contents are one row of bytes: the files of the manifest in its order, one behind the other. A chunk is a MiB of
+// that, the last one what is left. The root is SHA-256 over the manifest's and those of all chunks.
+type FileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ID of the message that offers it.
+	Offer []byte   `protobuf:"bytes,1,opt,name=offer,proto3" json:"offer,omitempty"`
+	Want  FileWant `protobuf:"varint,2,opt,name=want,proto3,enum=quicpeer.v1.FileWant" json:"want,omitempty"`
+	// DATA: from which byte on, a multiple of 1 MiB.
+	Offset uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// ROOT: the root of what has come.
+	Root          []byte `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileRequest) Reset() {
+	*x = FileRequest{}
+	mi := &file_quicpeer_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileRequest) ProtoMessage() {}
+
+func (x *FileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileRequest.ProtoReflect.Descriptor instead.
+func (*FileRequest) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *FileRequest) GetOffer() []byte {
+	if x != nil {
+		return x.Offer
+	}
+	return nil
+}
+
+func (x *FileRequest) GetWant() FileWant {
+	if x != nil {
+		return x.Want
+	}
+	return FileWant_FILE_WANT_UNSPECIFIED
+}
+
+func (x *FileRequest) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *FileRequest) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+type FileAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Code  FileCode               `protobuf:"varint,1,opt,name=code,proto3,enum=quicpeer.v1.FileCode" json:"code,omitempty"`
+	// For people, at most 256 bytes.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Size          uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileAnswer) Reset() {
+	*x = FileAnswer{}
+	mi := &file_quicpeer_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileAnswer) ProtoMessage() {}
+
+func (x *FileAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileAnswer.ProtoReflect.Descriptor instead.
+func (*FileAnswer) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *FileAnswer) GetCode() FileCode {
+	if x != nil {
+		return x.Code
+	}
+	return FileCode_FILE_CODE_UNSPECIFIED
+}
+
+func (x *FileAnswer) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *FileAnswer) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+// FileManifest is what a transfer of files consists of, without the contents. The SHA-256 of its
+// bytes, as the sender has encoded it, stands in the offer; the receiver asks the sender for them.
+// At most 32 MiB and 100,000 entries.
+//
+// The entries are sorted by their paths, part by part and byte by byte: a directory, then all that is
+// in it, then what follows it. Every directory is an entry. The contents of all files, one behind
+// the other in this order, are the stream of bytes that is transferred.
+//
+// One entry that breaks a rule makes the manifest void. An unknown field is ignored, but hashed.
+type FileManifest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*FileEntry           `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileManifest) Reset() {
+	*x = FileManifest{}
+	mi := &file_quicpeer_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileManifest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileManifest) ProtoMessage() {}
+
+func (x *FileManifest) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileManifest.ProtoReflect.Descriptor instead.
+func (*FileManifest) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *FileManifest) GetEntries() []*FileEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// FileEntry is a file or a directory.
+type FileEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Relative, with slashes: valid UTF-8 in Unicode's normal form C, at most 4096 bytes and 100
+	// parts. A part has 1 to 255 bytes, is not "." or "..", does not end with a dot or a space, has none of
+	// < > : " | ? * \, no control characters, line separators, noncharacters or characters that
+	// change the direction of writing, does not begin with ".quicpeer-part-" in any case, and up to its first
+	// dot is not the name of a device of Windows in any case (CON, PRN, AUX, NUL, COM0 to COM9, LPT0 to LPT9, also with
+	// the digits ¹²³, CONIN$, CONOUT$). Two entries of a directory differ in more than case, normal form and
+	// invisible characters.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Dir  bool   `protobuf:"varint,2,opt,name=dir,proto3" json:"dir,omitempty"`
+	// Of a file, in bytes. The sum is at most 2^62.
+	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// Permissions, as on Unix; only the lowest 9 bits count. The receiver takes of them 0755, and
+	// always gives the owner 0600, of a directory 0700.
+	Mode uint32 `protobuf:"varint,4,opt,name=mode,proto3" json:"mode,omitempty"`
+	// When it was last changed: nanoseconds since 1970. Without it the receiver's own time counts.
+	Modified      *int64 `protobuf:"varint,5,opt,name=modified,proto3,oneof" json:"modified,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileEntry) Reset() {
+	*x = FileEntry{}
+	mi := &file_quicpeer_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileEntry) ProtoMessage() {}
+
+func (x *FileEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_quicpeer_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileEntry.ProtoReflect.Descriptor instead.
+func (*FileEntry) Descriptor() ([]byte, []int) {
+	return file_quicpeer_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *FileEntry) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FileEntry) GetDir() bool {
+	if x != nil {
+		return x.Dir
+	}
+	return false
+}
+
+func (x *FileEntry) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *FileEntry) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *FileEntry) GetModified() int64 {
+	if x != nil && x.Modified != nil {
+		return *x.Modified
+	}
+	return 0
+}
+
 var File_quicpeer_proto protoreflect.FileDescriptor
 
 const file_quicpeer_proto_rawDesc = "" +
@@ -5437,7 +5871,26 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04ends\x18\x03 \x01(\x03R\x04ends\x12\x10\n" +
 	"\x03key\x18\x04 \x01(\fR\x03key\x12%\n" +
 	"\x04pass\x18\x05 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\x12\x1c\n" +
-	"\twithdrawn\x18\x06 \x01(\bR\twithdrawn*\xd1\x01\n" +
+	"\twithdrawn\x18\x06 \x01(\bR\twithdrawn\"z\n" +
+	"\vFileRequest\x12\x14\n" +
+	"\x05offer\x18\x01 \x01(\fR\x05offer\x12)\n" +
+	"\x04want\x18\x02 \x01(\x0e2\x15.quicpeer.v1.FileWantR\x04want\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\"c\n" +
+	"\n" +
+	"FileAnswer\x12)\n" +
+	"\x04code\x18\x01 \x01(\x0e2\x15.quicpeer.v1.FileCodeR\x04code\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\"@\n" +
+	"\fFileManifest\x120\n" +
+	"\aentries\x18\x01 \x03(\v2\x16.quicpeer.v1.FileEntryR\aentries\"\x87\x01\n" +
+	"\tFileEntry\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x10\n" +
+	"\x03dir\x18\x02 \x01(\bR\x03dir\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04mode\x18\x04 \x01(\rR\x04mode\x12\x1f\n" +
+	"\bmodified\x18\x05 \x01(\x03H\x00R\bmodified\x88\x01\x01B\v\n" +
+	"\t_modified*\xd1\x01\n" +
 	"\x0fPeerMessageType\x12!\n" +
 	"\x1dPEER_MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aMESSAGE\x10\x01\x12\v\n" +
@@ -5454,7 +5907,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\aCUSTODY\x10\n" +
 	"\x12\t\n" +
 	"\x05REACH\x10\v\x12\b\n" +
-	"\x04PAST\x10<*H\n" +
+	"\x04PAST\x10<*R\n" +
 	"\vMessageKind\x12\t\n" +
 	"\x05PLAIN\x10\x00\x12\n" +
 	"\n" +
@@ -5462,7 +5915,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04EDIT\x10\x02\x12\n" +
 	"\n" +
 	"\x06DELETE\x10\x03\x12\f\n" +
-	"\bREACTION\x10\x04*H\n" +
+	"\bREACTION\x10\x04\x12\b\n" +
+	"\x04FILE\x10\x05*H\n" +
 	"\vReceiptCode\x12\x1c\n" +
 	"\x18RECEIPT_CODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tDELIVERED\x10\x01\x12\f\n" +
@@ -5509,7 +5963,23 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\fRECEIPT_CAME\x10\x03\x12\t\n" +
 	"\x05WAITS\x10\x04\x12\n" +
 	"\n" +
-	"\x06FAILED\x10\x05B\rZ\vquicpeer/pbb\x06proto3"
+	"\x06FAILED\x10\x05*_\n" +
+	"\bFileWant\x12\x19\n" +
+	"\x15FILE_WANT_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bMANIFEST\x10\x01\x12\b\n" +
+	"\x04DATA\x10\x02\x12\b\n" +
+	"\x04ROOT\x10\x03\x12\b\n" +
+	"\x04HAVE\x10\x04\x12\f\n" +
+	"\bDECLINED\x10\x05*\x97\x01\n" +
+	"\bFileCode\x12\x19\n" +
+	"\x15FILE_CODE_UNSPECIFIED\x10\x00\x12\t\n" +
+	"\x05GIVEN\x10\x01\x12\f\n" +
+	"\bNO_OFFER\x10\x02\x12\x13\n" +
+	"\x0fOFFER_WITHDRAWN\x10\x03\x12\x12\n" +
+	"\x0eSOURCE_CHANGED\x10\x04\x12\x15\n" +
+	"\x11SOURCE_UNREADABLE\x10\x05\x12\f\n" +
+	"\bMISMATCH\x10\x06\x12\t\n" +
+	"\x05LATER\x10\aB\rZ\vquicpeer/pbb\x06proto3"
 
 var (
 	file_quicpeer_proto_rawDescOnce sync.Once
@@ -5523,8 +5993,8 @@ func file_quicpeer_proto_rawDescGZIP() []byte {
 	return file_quicpeer_proto_rawDescData
 }
 
-var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_quicpeer_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_quicpeer_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_quicpeer_proto_goTypes = []any{
 	(PeerMessageType)(0),       // 0: quicpeer.v1.PeerMessageType
 	(MessageKind)(0),           // 1: quicpeer.v1.MessageKind
@@ -5534,137 +6004,146 @@ var file_quicpeer_proto_goTypes = []any{
 	(NeighbourType)(0),         // 5: quicpeer.v1.NeighbourType
 	(RangeKind)(0),             // 6: quicpeer.v1.RangeKind
 	(StoredEventKind)(0),       // 7: quicpeer.v1.StoredEventKind
-	(*PeerMessage)(nil),        // 8: quicpeer.v1.PeerMessage
-	(*Message)(nil),            // 9: quicpeer.v1.Message
-	(*Receipt)(nil),            // 10: quicpeer.v1.Receipt
-	(*Signed)(nil),             // 11: quicpeer.v1.Signed
-	(*Grant)(nil),              // 12: quicpeer.v1.Grant
-	(*Pass)(nil),               // 13: quicpeer.v1.Pass
-	(*Removal)(nil),            // 14: quicpeer.v1.Removal
-	(*Redemption)(nil),         // 15: quicpeer.v1.Redemption
-	(*Redeemed)(nil),           // 16: quicpeer.v1.Redeemed
-	(*Record)(nil),             // 17: quicpeer.v1.Record
-	(*Announcement)(nil),       // 18: quicpeer.v1.Announcement
-	(*PropagationMessage)(nil), // 19: quicpeer.v1.PropagationMessage
-	(*HandshakeStart)(nil),     // 20: quicpeer.v1.HandshakeStart
-	(*HandshakeResponse)(nil),  // 21: quicpeer.v1.HandshakeResponse
-	(*Neighbour)(nil),          // 22: quicpeer.v1.Neighbour
-	(*NeighbourList)(nil),      // 23: quicpeer.v1.NeighbourList
-	(*Routes)(nil),             // 24: quicpeer.v1.Routes
-	(*TableRange)(nil),         // 25: quicpeer.v1.TableRange
-	(*Reconcile)(nil),          // 26: quicpeer.v1.Reconcile
-	(*Routed)(nil),             // 27: quicpeer.v1.Routed
-	(*Observed)(nil),           // 28: quicpeer.v1.Observed
-	(*Connect)(nil),            // 29: quicpeer.v1.Connect
-	(*Sync)(nil),               // 30: quicpeer.v1.Sync
-	(*Envelope)(nil),           // 31: quicpeer.v1.Envelope
-	(*Letter)(nil),             // 32: quicpeer.v1.Letter
-	(*Deposit)(nil),            // 33: quicpeer.v1.Deposit
-	(*DepositAnswer)(nil),      // 34: quicpeer.v1.DepositAnswer
-	(*Collected)(nil),          // 35: quicpeer.v1.Collected
-	(*CollectedContent)(nil),   // 36: quicpeer.v1.CollectedContent
-	(*Withdraw)(nil),           // 37: quicpeer.v1.Withdraw
-	(*WithdrawContent)(nil),    // 38: quicpeer.v1.WithdrawContent
-	(*Withdrawn)(nil),          // 39: quicpeer.v1.Withdrawn
-	(*Question)(nil),           // 40: quicpeer.v1.Question
-	(*Answer)(nil),             // 41: quicpeer.v1.Answer
-	(*Ping)(nil),               // 42: quicpeer.v1.Ping
-	(*LinkPing)(nil),           // 43: quicpeer.v1.LinkPing
-	(*LinkPong)(nil),           // 44: quicpeer.v1.LinkPong
-	(*Broadcast)(nil),          // 45: quicpeer.v1.Broadcast
-	(*BroadcastRange)(nil),     // 46: quicpeer.v1.BroadcastRange
-	(*BroadcastsHeld)(nil),     // 47: quicpeer.v1.BroadcastsHeld
-	(*BroadcastsWanted)(nil),   // 48: quicpeer.v1.BroadcastsWanted
-	(*BroadcastContent)(nil),   // 49: quicpeer.v1.BroadcastContent
-	(*PastWanted)(nil),         // 50: quicpeer.v1.PastWanted
-	(*PastGiven)(nil),          // 51: quicpeer.v1.PastGiven
-	(*StoredMessage)(nil),      // 52: quicpeer.v1.StoredMessage
-	(*StoredEvent)(nil),        // 53: quicpeer.v1.StoredEvent
-	(*StoredPeer)(nil),         // 54: quicpeer.v1.StoredPeer
-	(*StoredPin)(nil),          // 55: quicpeer.v1.StoredPin
-	(*StoredDeposit)(nil),      // 56: quicpeer.v1.StoredDeposit
-	(*StoredTicket)(nil),       // 57: quicpeer.v1.StoredTicket
+	(FileWant)(0),              // 8: quicpeer.v1.FileWant
+	(FileCode)(0),              // 9: quicpeer.v1.FileCode
+	(*PeerMessage)(nil),        // 10: quicpeer.v1.PeerMessage
+	(*Message)(nil),            // 11: quicpeer.v1.Message
+	(*Receipt)(nil),            // 12: quicpeer.v1.Receipt
+	(*Signed)(nil),             // 13: quicpeer.v1.Signed
+	(*Grant)(nil),              // 14: quicpeer.v1.Grant
+	(*Pass)(nil),               // 15: quicpeer.v1.Pass
+	(*Removal)(nil),            // 16: quicpeer.v1.Removal
+	(*Redemption)(nil),         // 17: quicpeer.v1.Redemption
+	(*Redeemed)(nil),           // 18: quicpeer.v1.Redeemed
+	(*Record)(nil),             // 19: quicpeer.v1.Record
+	(*Announcement)(nil),       // 20: quicpeer.v1.Announcement
+	(*PropagationMessage)(nil), // 21: quicpeer.v1.PropagationMessage
+	(*HandshakeStart)(nil),     // 22: quicpeer.v1.HandshakeStart
+	(*HandshakeResponse)(nil),  // 23: quicpeer.v1.HandshakeResponse
+	(*Neighbour)(nil),          // 24: quicpeer.v1.Neighbour
+	(*NeighbourList)(nil),      // 25: quicpeer.v1.NeighbourList
+	(*Routes)(nil),             // 26: quicpeer.v1.Routes
+	(*TableRange)(nil),         // 27: quicpeer.v1.TableRange
+	(*Reconcile)(nil),          // 28: quicpeer.v1.Reconcile
+	(*Routed)(nil),             // 29: quicpeer.v1.Routed
+	(*Observed)(nil),           // 30: quicpeer.v1.Observed
+	(*Connect)(nil),            // 31: quicpeer.v1.Connect
+	(*Sync)(nil),               // 32: quicpeer.v1.Sync
+	(*Envelope)(nil),           // 33: quicpeer.v1.Envelope
+	(*Letter)(nil),             // 34: quicpeer.v1.Letter
+	(*Deposit)(nil),            // 35: quicpeer.v1.Deposit
+	(*DepositAnswer)(nil),      // 36: quicpeer.v1.DepositAnswer
+	(*Collected)(nil),          // 37: quicpeer.v1.Collected
+	(*CollectedContent)(nil),   // 38: quicpeer.v1.CollectedContent
+	(*Withdraw)(nil),           // 39: quicpeer.v1.Withdraw
+	(*WithdrawContent)(nil),    // 40: quicpeer.v1.WithdrawContent
+	(*Withdrawn)(nil),          // 41: quicpeer.v1.Withdrawn
+	(*Question)(nil),           // 42: quicpeer.v1.Question
+	(*Answer)(nil),             // 43: quicpeer.v1.Answer
+	(*Ping)(nil),               // 44: quicpeer.v1.Ping
+	(*LinkPing)(nil),           // 45: quicpeer.v1.LinkPing
+	(*LinkPong)(nil),           // 46: quicpeer.v1.LinkPong
+	(*Broadcast)(nil),          // 47: quicpeer.v1.Broadcast
+	(*BroadcastRange)(nil),     // 48: quicpeer.v1.BroadcastRange
+	(*BroadcastsHeld)(nil),     // 49: quicpeer.v1.BroadcastsHeld
+	(*BroadcastsWanted)(nil),   // 50: quicpeer.v1.BroadcastsWanted
+	(*BroadcastContent)(nil),   // 51: quicpeer.v1.BroadcastContent
+	(*PastWanted)(nil),         // 52: quicpeer.v1.PastWanted
+	(*PastGiven)(nil),          // 53: quicpeer.v1.PastGiven
+	(*StoredMessage)(nil),      // 54: quicpeer.v1.StoredMessage
+	(*StoredEvent)(nil),        // 55: quicpeer.v1.StoredEvent
+	(*StoredPeer)(nil),         // 56: quicpeer.v1.StoredPeer
+	(*StoredPin)(nil),          // 57: quicpeer.v1.StoredPin
+	(*StoredDeposit)(nil),      // 58: quicpeer.v1.StoredDeposit
+	(*StoredTicket)(nil),       // 59: quicpeer.v1.StoredTicket
+	(*FileRequest)(nil),        // 60: quicpeer.v1.FileRequest
+	(*FileAnswer)(nil),         // 61: quicpeer.v1.FileAnswer
+	(*FileManifest)(nil),       // 62: quicpeer.v1.FileManifest
+	(*FileEntry)(nil),          // 63: quicpeer.v1.FileEntry
 }
 var file_quicpeer_proto_depIdxs = []int32{
 	0,  // 0: quicpeer.v1.PeerMessage.type:type_name -> quicpeer.v1.PeerMessageType
-	9,  // 1: quicpeer.v1.PeerMessage.message:type_name -> quicpeer.v1.Message
-	10, // 2: quicpeer.v1.PeerMessage.receipt:type_name -> quicpeer.v1.Receipt
-	20, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
-	21, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
-	19, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
-	22, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
-	26, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
-	45, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
-	23, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
-	24, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
-	27, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
-	47, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
-	48, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
-	33, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
-	34, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
-	28, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
-	30, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
-	43, // 18: quicpeer.v1.PeerMessage.link_ping:type_name -> quicpeer.v1.LinkPing
-	44, // 19: quicpeer.v1.PeerMessage.link_pong:type_name -> quicpeer.v1.LinkPong
-	50, // 20: quicpeer.v1.PeerMessage.past_wanted:type_name -> quicpeer.v1.PastWanted
-	51, // 21: quicpeer.v1.PeerMessage.past_given:type_name -> quicpeer.v1.PastGiven
+	11, // 1: quicpeer.v1.PeerMessage.message:type_name -> quicpeer.v1.Message
+	12, // 2: quicpeer.v1.PeerMessage.receipt:type_name -> quicpeer.v1.Receipt
+	22, // 3: quicpeer.v1.PeerMessage.handshake_start:type_name -> quicpeer.v1.HandshakeStart
+	23, // 4: quicpeer.v1.PeerMessage.handshake_response:type_name -> quicpeer.v1.HandshakeResponse
+	21, // 5: quicpeer.v1.PeerMessage.propagation:type_name -> quicpeer.v1.PropagationMessage
+	24, // 6: quicpeer.v1.PeerMessage.neighbour:type_name -> quicpeer.v1.Neighbour
+	28, // 7: quicpeer.v1.PeerMessage.reconcile:type_name -> quicpeer.v1.Reconcile
+	47, // 8: quicpeer.v1.PeerMessage.broadcast:type_name -> quicpeer.v1.Broadcast
+	25, // 9: quicpeer.v1.PeerMessage.neighbour_list:type_name -> quicpeer.v1.NeighbourList
+	26, // 10: quicpeer.v1.PeerMessage.routes:type_name -> quicpeer.v1.Routes
+	29, // 11: quicpeer.v1.PeerMessage.routed:type_name -> quicpeer.v1.Routed
+	49, // 12: quicpeer.v1.PeerMessage.broadcasts_held:type_name -> quicpeer.v1.BroadcastsHeld
+	50, // 13: quicpeer.v1.PeerMessage.broadcasts_wanted:type_name -> quicpeer.v1.BroadcastsWanted
+	35, // 14: quicpeer.v1.PeerMessage.deposit:type_name -> quicpeer.v1.Deposit
+	36, // 15: quicpeer.v1.PeerMessage.deposit_answer:type_name -> quicpeer.v1.DepositAnswer
+	30, // 16: quicpeer.v1.PeerMessage.observed:type_name -> quicpeer.v1.Observed
+	32, // 17: quicpeer.v1.PeerMessage.sync:type_name -> quicpeer.v1.Sync
+	45, // 18: quicpeer.v1.PeerMessage.link_ping:type_name -> quicpeer.v1.LinkPing
+	46, // 19: quicpeer.v1.PeerMessage.link_pong:type_name -> quicpeer.v1.LinkPong
+	52, // 20: quicpeer.v1.PeerMessage.past_wanted:type_name -> quicpeer.v1.PastWanted
+	53, // 21: quicpeer.v1.PeerMessage.past_given:type_name -> quicpeer.v1.PastGiven
 	1,  // 22: quicpeer.v1.Message.kind:type_name -> quicpeer.v1.MessageKind
 	2,  // 23: quicpeer.v1.Receipt.code:type_name -> quicpeer.v1.ReceiptCode
-	11, // 24: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
-	11, // 25: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
+	13, // 24: quicpeer.v1.Pass.grant:type_name -> quicpeer.v1.Signed
+	13, // 25: quicpeer.v1.Pass.issuer:type_name -> quicpeer.v1.Signed
 	4,  // 26: quicpeer.v1.Redeemed.code:type_name -> quicpeer.v1.HandshakeCode
-	13, // 27: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
+	15, // 27: quicpeer.v1.Redeemed.pass:type_name -> quicpeer.v1.Pass
 	3,  // 28: quicpeer.v1.Record.type:type_name -> quicpeer.v1.AnnouncementType
-	13, // 29: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
+	15, // 29: quicpeer.v1.Record.pass:type_name -> quicpeer.v1.Pass
 	3,  // 30: quicpeer.v1.Announcement.type:type_name -> quicpeer.v1.AnnouncementType
-	11, // 31: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
-	11, // 32: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
-	18, // 33: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
-	11, // 34: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
-	11, // 35: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
+	13, // 31: quicpeer.v1.Announcement.record:type_name -> quicpeer.v1.Signed
+	13, // 32: quicpeer.v1.Announcement.issuer:type_name -> quicpeer.v1.Signed
+	20, // 33: quicpeer.v1.PropagationMessage.announcements:type_name -> quicpeer.v1.Announcement
+	13, // 34: quicpeer.v1.HandshakeStart.record:type_name -> quicpeer.v1.Signed
+	13, // 35: quicpeer.v1.HandshakeStart.redemption:type_name -> quicpeer.v1.Signed
 	4,  // 36: quicpeer.v1.HandshakeResponse.code:type_name -> quicpeer.v1.HandshakeCode
-	11, // 37: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
-	11, // 38: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
-	13, // 39: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
-	18, // 40: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
+	13, // 37: quicpeer.v1.HandshakeResponse.record:type_name -> quicpeer.v1.Signed
+	13, // 38: quicpeer.v1.HandshakeResponse.candidates:type_name -> quicpeer.v1.Signed
+	15, // 39: quicpeer.v1.HandshakeResponse.pass:type_name -> quicpeer.v1.Pass
+	20, // 40: quicpeer.v1.HandshakeResponse.removal:type_name -> quicpeer.v1.Announcement
 	5,  // 41: quicpeer.v1.Neighbour.type:type_name -> quicpeer.v1.NeighbourType
 	6,  // 42: quicpeer.v1.TableRange.kind:type_name -> quicpeer.v1.RangeKind
-	25, // 43: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
-	18, // 44: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
-	40, // 45: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
-	41, // 46: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
-	42, // 47: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
-	42, // 48: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
-	31, // 49: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
-	35, // 50: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
-	29, // 51: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
-	30, // 52: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
-	11, // 53: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
-	16, // 54: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
-	37, // 55: quicpeer.v1.Routed.withdraw:type_name -> quicpeer.v1.Withdraw
-	39, // 56: quicpeer.v1.Routed.withdrawn:type_name -> quicpeer.v1.Withdrawn
-	9,  // 57: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
-	10, // 58: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
-	13, // 59: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
-	11, // 60: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
-	11, // 61: quicpeer.v1.Withdraw.content:type_name -> quicpeer.v1.Signed
-	11, // 62: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
-	46, // 63: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
-	46, // 64: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
+	27, // 43: quicpeer.v1.Reconcile.ranges:type_name -> quicpeer.v1.TableRange
+	20, // 44: quicpeer.v1.Reconcile.announcements:type_name -> quicpeer.v1.Announcement
+	42, // 45: quicpeer.v1.Routed.question:type_name -> quicpeer.v1.Question
+	43, // 46: quicpeer.v1.Routed.answer:type_name -> quicpeer.v1.Answer
+	44, // 47: quicpeer.v1.Routed.ping:type_name -> quicpeer.v1.Ping
+	44, // 48: quicpeer.v1.Routed.pong:type_name -> quicpeer.v1.Ping
+	33, // 49: quicpeer.v1.Routed.envelope:type_name -> quicpeer.v1.Envelope
+	37, // 50: quicpeer.v1.Routed.collected:type_name -> quicpeer.v1.Collected
+	31, // 51: quicpeer.v1.Routed.connect:type_name -> quicpeer.v1.Connect
+	32, // 52: quicpeer.v1.Routed.sync:type_name -> quicpeer.v1.Sync
+	13, // 53: quicpeer.v1.Routed.redeem:type_name -> quicpeer.v1.Signed
+	18, // 54: quicpeer.v1.Routed.redeemed:type_name -> quicpeer.v1.Redeemed
+	39, // 55: quicpeer.v1.Routed.withdraw:type_name -> quicpeer.v1.Withdraw
+	41, // 56: quicpeer.v1.Routed.withdrawn:type_name -> quicpeer.v1.Withdrawn
+	11, // 57: quicpeer.v1.Letter.messages:type_name -> quicpeer.v1.Message
+	12, // 58: quicpeer.v1.Letter.receipts:type_name -> quicpeer.v1.Receipt
+	15, // 59: quicpeer.v1.Letter.pass:type_name -> quicpeer.v1.Pass
+	13, // 60: quicpeer.v1.Collected.content:type_name -> quicpeer.v1.Signed
+	13, // 61: quicpeer.v1.Withdraw.content:type_name -> quicpeer.v1.Signed
+	13, // 62: quicpeer.v1.Broadcast.content:type_name -> quicpeer.v1.Signed
+	48, // 63: quicpeer.v1.BroadcastsHeld.ranges:type_name -> quicpeer.v1.BroadcastRange
+	48, // 64: quicpeer.v1.BroadcastsWanted.ranges:type_name -> quicpeer.v1.BroadcastRange
 	1,  // 65: quicpeer.v1.BroadcastContent.kind:type_name -> quicpeer.v1.MessageKind
-	11, // 66: quicpeer.v1.PastGiven.broadcasts:type_name -> quicpeer.v1.Signed
-	13, // 67: quicpeer.v1.PastGiven.passes:type_name -> quicpeer.v1.Pass
-	9,  // 68: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
+	13, // 66: quicpeer.v1.PastGiven.broadcasts:type_name -> quicpeer.v1.Signed
+	15, // 67: quicpeer.v1.PastGiven.passes:type_name -> quicpeer.v1.Pass
+	11, // 68: quicpeer.v1.StoredMessage.message:type_name -> quicpeer.v1.Message
 	7,  // 69: quicpeer.v1.StoredEvent.kind:type_name -> quicpeer.v1.StoredEventKind
-	11, // 70: quicpeer.v1.StoredEvent.broadcast:type_name -> quicpeer.v1.Signed
+	13, // 70: quicpeer.v1.StoredEvent.broadcast:type_name -> quicpeer.v1.Signed
 	1,  // 71: quicpeer.v1.StoredEvent.message_kind:type_name -> quicpeer.v1.MessageKind
-	33, // 72: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
-	13, // 73: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
-	74, // [74:74] is the sub-list for method output_type
-	74, // [74:74] is the sub-list for method input_type
-	74, // [74:74] is the sub-list for extension type_name
-	74, // [74:74] is the sub-list for extension extendee
-	0,  // [0:74] is the sub-list for field type_name
+	35, // 72: quicpeer.v1.StoredDeposit.deposit:type_name -> quicpeer.v1.Deposit
+	15, // 73: quicpeer.v1.StoredTicket.pass:type_name -> quicpeer.v1.Pass
+	8,  // 74: quicpeer.v1.FileRequest.want:type_name -> quicpeer.v1.FileWant
+	9,  // 75: quicpeer.v1.FileAnswer.code:type_name -> quicpeer.v1.FileCode
+	63, // 76: quicpeer.v1.FileManifest.entries:type_name -> quicpeer.v1.FileEntry
+	77, // [77:77] is the sub-list for method output_type
+	77, // [77:77] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_quicpeer_proto_init() }
@@ -5711,13 +6190,14 @@ func file_quicpeer_proto_init() {
 		(*Routed_Withdraw)(nil),
 		(*Routed_Withdrawn)(nil),
 	}
+	file_quicpeer_proto_msgTypes[53].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quicpeer_proto_rawDesc), len(file_quicpeer_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   50,
+			NumEnums:      10,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

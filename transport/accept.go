@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/quic-go/quic-go"
+
+	"quicpeer/certs"
 )
 
 // Accept waits for the next link that another peer has dialled. Its peer is authenticated and
@@ -23,7 +25,7 @@ func (e *Endpoint) Accept(ctx context.Context) (*Link, error) {
 	}
 }
 
-// admit turns a connection into a link and hands it to Accept.
+// admit turns a connection into a link and hands it to Accept, or into a connection for files.
 func (e *Endpoint) admit(conn *quic.Conn) {
 	ctx, cancel := context.WithTimeoutCause(e.ctx, controlTimeout, errNoControl)
 	defer cancel()
@@ -40,6 +42,10 @@ func (e *Endpoint) admit(conn *quic.Conn) {
 		_ = e.discard(conn, code, why) // the gate logs why
 		return
 	}
+	if conn.ConnectionState().TLS.NegotiatedProtocol == certs.ALPNFile {
+		e.admitBulk(conn, stream)
+		return
+	}
 	l, err := e.newLink(conn, stream)
 	if err != nil {
 		_ = e.discard(conn, CodeShutdown, err)
@@ -47,8 +53,7 @@ func (e *Endpoint) admit(conn *quic.Conn) {
 	}
 	select {
 	case e.accepted <- l:
-		s, _ := conn.Context().Value(strangerKey{}).(*stranger)
-		s.gate.leave(s, nil)
+		arrived(conn)
 	case <-l.Done(): // also when the endpoint is closed, which aborts its links
 	}
 }

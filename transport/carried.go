@@ -24,6 +24,7 @@ const (
 // carriedGroups are those that a carried stranger belongs to.
 func carriedGroups(from *quic.ClientInfo) []group {
 	a := from.RemoteAddr.(carriedAddr)
+	a.bulk = false // whatever it comes for
 	return []group{{a, maxCarriedOpenPerTag}, {a.over, maxCarriedOpenPerLink}}
 }
 
@@ -95,10 +96,8 @@ func (e *Endpoint) TakeCarried(from Tag, b []byte) {
 // DialCarried connects to a peer over others. want is its key. It is like [Endpoint.Dial], but
 // tries once. SetWay should come first.
 func (e *Endpoint) DialCarried(ctx context.Context, to Tag, want certs.PublicKey) (*Link, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(e.ctx, func() { cancel(context.Cause(e.ctx)) })()
-	return e.dialOver(ctx, route{e.inside.transport, carriedAddr{way: e.inside.carrier.learn(to)}, e.traced(carriedConfig())}, want)
+	r := route{e.inside.transport, carriedAddr{way: e.inside.carrier.learn(to)}, e.traced(carriedConfig())}
+	return e.dialLink(e.dialOnce(ctx, r, want, certs.ALPN))
 }
 
 // Carried says that the packets of the link go over other peers.

@@ -21,6 +21,9 @@ import (
 //
 //	length 2 | hops left 1 | to 8 | from 8 | QUIC packet
 //
+// The highest bit of the hops left says that the packet is of a connection for files, which takes
+// turns with all else that comes the same way.
+//
 // The owner of the endpoint decides where packets go: see [Endpoint.CarryWishes].
 
 // Tag names a peer to those who carry its packets.
@@ -114,10 +117,11 @@ type vain struct {
 }
 
 // carriedAddr is a peer's address in the eyes of QUIC, and the link that a packet has come over;
-// nil: by a search.
+// nil: by a search. QUIC answers to the address that a connection's first packet has come from.
 type carriedAddr struct {
 	*way
 	over *Link
+	bulk bool // of a bulk connection, as far as the packet says so
 }
 
 func (a carriedAddr) Network() string { return "carried" }
@@ -422,15 +426,15 @@ func (c *carrier) take(from *Link, p *packet) {
 
 // pass passes a packet on.
 func (c *carrier) pass(from *Link, w *way, p *packet) bool {
-	if p.b[0] <= 1 {
+	if p.hops() <= 1 {
 		return false
 	}
 	next := w.next.Load()
 	if next == nil || next == from || !c.rate.allow(p.size+rateCost) {
 		return false
 	}
-	p.b[0] = min(p.b[0], maxHops) - 1 // a peer may claim more
-	size := int64(p.size)             // p is not ours any more then
+	p.b[0] = p.b[0]&bulky | (p.hops() - 1)
+	size := int64(p.size) // p is not ours any more then
 	taken := next.hop.put(from, p)
 	if taken {
 		c.passed.Add(size)
@@ -464,7 +468,7 @@ func (c *carrier) ReadFrom(b []byte) (int, net.Addr, error) {
 		}
 		select {
 		case p := <-c.arrived:
-			n, from := copy(b, p.b[packetHeader:p.size]), carriedAddr{c.find(p.from()), p.over}
+			n, from := copy(b, p.b[packetHeader:p.size]), carriedAddr{c.find(p.from()), p.over, p.isBulky()}
 			p.free()
 			if from.way != nil { // else it was forgotten just now
 				return n, from, nil
@@ -488,10 +492,11 @@ func (c *carrier) state() (deadline time.Time, changed <-chan struct{}, err erro
 }
 
 // WriteTo sends a packet of ours. It reports no error, since one ends a connection.
-func (c *carrier) WriteTo(b []byte, to net.Addr) (int, error) {
-	w := c.wayTo(to.(carriedAddr).tag)
+func (c *carrier) WriteTo(b []byte, addr net.Addr) (int, error) {
+	to := addr.(carriedAddr)
+	w := c.wayTo(to.tag)
 	if w == nil { // it was forgotten, since it is not here any more or was not used for long
-		c.wish(CarryWish{To: to.(carriedAddr).tag})
+		c.wish(CarryWish{To: to.tag})
 	}
 	if w == nil || len(b) > maxPacket-packetHeader {
 		return len(b), nil
@@ -499,7 +504,10 @@ func (c *carrier) WriteTo(b []byte, to net.Addr) (int, error) {
 	p := newPacket()
 	p.address(w.tag, c.own)
 	p.size = packetHeader + copy(p.b[packetHeader:], b)
-	if slow := w.writes(b, time.Now()); slow != nil {
+	if to.bulk {
+		p.b[0] |= bulky
+	}
+	if slow := w.writes(b, time.Now()); slow != nil && !to.bulk { // files can wait for a way
 		c.wish(CarryWish{To: w.tag, Packet: slow})
 	}
 	if next := w.next.Load(); next == nil || !next.hop.putOwn(p) {

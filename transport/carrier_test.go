@@ -191,7 +191,7 @@ func (r *row) run(t *testing.T) {
 // peer claims.
 func TestRing(t *testing.T) {
 	for _, n := range []int{3, 4, 7} {
-		for _, c := range []struct{ left, crosses int }{{0, 1}, {1, 1}, {2, 2}, {15, 15}, {16, 16}, {17, 16}, {255, 16}} {
+		for _, c := range []struct{ left, crosses int }{{0, 1}, {1, 1}, {2, 2}, {15, 15}, {16, 16}, {17, 16}, {255, 16}, {0x80, 1}, {0x82, 2}, {0x91, 16}} {
 			r := newRow(n)
 			var first *Link
 			for i := range n {
@@ -214,7 +214,7 @@ func TestRing(t *testing.T) {
 			l, _ := r.link(i, (i+1)%n)
 			r.carriers[i].set(99, l)
 		}
-		_, _ = r.carriers[0].WriteTo(make([]byte, 100), carriedAddr{way: r.carriers[0].find(99)})
+		_, _ = r.carriers[0].WriteTo(make([]byte, 100), carriedAddr{way: r.carriers[0].find(99), bulk: n == 4})
 		if r.run(t); r.crossed != maxHops {
 			t.Errorf("a ring of %d: a packet of ours crosses %d links", n, r.crossed)
 		}
@@ -294,7 +294,7 @@ func TestCarriedGate(t *testing.T) {
 	var ends []context.CancelCauseFunc
 	enter := func(link *Link, tag Tag) bool {
 		ctx, cancel := context.WithCancelCause(context.Background())
-		_, err := g.enter(ctx, &quic.ClientInfo{RemoteAddr: carriedAddr{c.learn(tag), link}})
+		_, err := g.enter(ctx, &quic.ClientInfo{RemoteAddr: carriedAddr{c.learn(tag), link, len(ends)%2 == 1}})
 		if err != nil {
 			cancel(nil)
 			return false

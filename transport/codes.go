@@ -18,6 +18,11 @@ const (
 	CodeShutdown         Code = 7 // the process stops without a goodbye
 	CodeInternal         Code = 8 // a fault on the closing side
 	CodeAgain            Code = 9 // of a stream: an earlier one was lost, send again from the oldest message on
+
+	// Of streams of bulk connections.
+	CodeChanged    Code = 10 // the source has changed since it was offered
+	CodeWithdrawn  Code = 11 // the offer is withdrawn
+	CodeUnreadable Code = 12 // the source can't be read
 )
 
 var codeNames = [...]string{
@@ -31,6 +36,9 @@ var codeNames = [...]string{
 	CodeShutdown:         "shutdown",
 	CodeInternal:         "internal error",
 	CodeAgain:            "begin again",
+	CodeChanged:          "the source has changed",
+	CodeWithdrawn:        "the offer is withdrawn",
+	CodeUnreadable:       "the source can't be read",
 }
 
 func (c Code) String() string {

@@ -29,13 +29,20 @@ const (
 // Errors: [ErrNoAnswer], [ErrRefused], [ErrProtocol], certs.ErrSelf, certs.ErrTwin,
 // *certs.WrongKeyError, context.Canceled, net.ErrClosed after Close, and others with a text only.
 func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, want certs.PublicKey) (*Link, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(e.ctx, func() { cancel(context.Cause(e.ctx)) })()
+	return e.dialLink(e.dialUntilTaken(ctx, e.direct(addr, quicConfig()), want, certs.ALPN))
+}
+
+// direct is the route to an address.
+func (e *Endpoint) direct(addr netip.AddrPort, config *quic.Config) route {
+	return route{e.transport, net.UDPAddrFromAddrPort(addr), e.traced(config)}
+}
+
+// dialUntilTaken dials again while the other side refuses, until ctx ends.
+func (e *Endpoint) dialUntilTaken(ctx context.Context, r route, want certs.PublicKey, protocol string) (*quic.Conn, error) {
 	for wait := firstRetry; ; wait = min(2*wait, maxRetry) {
-		l, err := e.dialOver(ctx, route{e.transport, net.UDPAddrFromAddrPort(addr), e.traced(quicConfig())}, want)
+		conn, err := e.dialOnce(ctx, r, want, protocol)
 		if !errors.Is(err, ErrRefused) {
-			return l, err
+			return conn, err
 		}
 		timer := time.NewTimer(wait/2 + rand.N(wait/2))
 		select {
@@ -43,6 +50,9 @@ func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, want certs.Pub
 		case <-ctx.Done():
 			timer.Stop()
 			return nil, err
+		case <-e.ctx.Done():
+			timer.Stop()
+			return nil, context.Cause(e.ctx)
 		}
 	}
 }
@@ -54,14 +64,25 @@ type route struct {
 	config    *quic.Config
 }
 
-func (e *Endpoint) dialOver(ctx context.Context, r route, want certs.PublicKey) (*Link, error) {
-	tls, err := e.tls(want)
+func (e *Endpoint) dialOnce(ctx context.Context, r route, want certs.PublicKey, protocol string) (*quic.Conn, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(e.ctx, func() { cancel(context.Cause(e.ctx)) })()
+	tls, err := e.tls(want, protocol)
 	if err != nil {
 		return nil, err
 	}
 	conn, err := r.transport.Dial(ctx, r.to, tls, r.config)
 	if err != nil {
 		return nil, explainDial(ctx, err)
+	}
+	return conn, nil
+}
+
+// dialLink makes a link of a connection that was dialled.
+func (e *Endpoint) dialLink(conn *quic.Conn, err error) (*Link, error) {
+	if err != nil {
+		return nil, err
 	}
 	stream, err := conn.OpenStream()
 	if err != nil {

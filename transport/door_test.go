@@ -186,6 +186,8 @@ func TestScanner(t *testing.T) {
 		alert  quic.TransportErrorCode
 	}{
 		{"our protocol, no sealed hello", nil, same, nil, 0x178},
+		{"files, no sealed hello", nil, func(c *tls.Config) { c.NextProtos = []string{certs.ALPNFile} }, nil, 0x178},
+		{"files, another network", otherDoor, func(c *tls.Config) { c.NextProtos = []string{certs.ALPNFile} }, nil, 0x178},
 		{"another protocol", nil, func(c *tls.Config) { c.NextProtos = []string{"h3", "none"} }, nil, 0x178},
 		{"no protocol", nil, func(c *tls.Config) { c.NextProtos = nil }, func(*testing.T, []byte) {}, 0x178},
 		{"the name that all can read", nil, func(c *tls.Config) { c.ServerName = "quicpeer.invalid" }, nil, 0x178},

@@ -34,6 +34,9 @@ var (
 	// ErrOtherNetwork: it is not in the private network of this peer, and has seen nothing of it.
 	// It is ErrProtocol.
 	ErrOtherNetwork error = protocolError("the other side is not in the private network of this peer")
+	// ErrNoBulk: it is a peer of an older version. Another dial will end the same way until that
+	// peer is replaced. It is ErrProtocol.
+	ErrNoBulk error = protocolError("the peer's version can't exchange files; it has to be updated")
 	// ErrQueueFull: the peer does not read its control stream; the link is closed.
 	ErrQueueFull = errors.New("the peer does not read")
 )
@@ -87,11 +90,13 @@ func (e *ResetError) Error() string {
 
 // Err says why the link has ended: *[ClosedError], [ErrSilent], [ErrRestarted],
 // [ErrRefused], or another text. Nil before the end.
-func (l *Link) Err() error {
-	if l.conn.Context().Err() == nil {
+func (l *Link) Err() error { return endOf(l.conn) }
+
+func endOf(conn *quic.Conn) error {
+	if conn.Context().Err() == nil {
 		return nil
 	}
-	return explain(context.Cause(l.conn.Context()))
+	return explain(context.Cause(conn.Context()))
 }
 
 // explain turns an error of quic-go into one of this package or of certs. Others,

@@ -8,8 +8,8 @@ import (
 
 // NewChangedEndpoint is NewEndpoint with another TLS configuration.
 func NewChangedEndpoint(cfg Config, change func(*tls.Config)) (*Endpoint, error) {
-	return newEndpoint(cfg, func(want certs.PublicKey) (*tls.Config, error) {
-		c, err := cfg.Identity.TLS(want, cfg.Door)
+	return newEndpoint(cfg, func(want certs.PublicKey, protocols ...string) (*tls.Config, error) {
+		c, err := cfg.Identity.TLS(want, cfg.Door, protocols...)
 		if err == nil {
 			change(c)
 		}

@@ -167,6 +167,12 @@ func (g *gate) doubts(net.Addr) bool {
 	return len(g.open) >= g.doubtful
 }
 
+// arrived says that a connection is not on its way in any more.
+func arrived(conn *quic.Conn) {
+	s, _ := conn.Context().Value(strangerKey{}).(*stranger)
+	s.gate.leave(s, nil)
+}
+
 // leave ends the counting of s: it has become a link (nil), or has ended.
 func (g *gate) leave(s *stranger, cause error) {
 	g.mu.Lock()

@@ -98,9 +98,10 @@ const (
 	hopEnded            // the peer takes nothing, or the link has ended
 )
 
-// flow is what has come over one link for another.
+// flow is what has come over one link for another, without that of bulk connections or that alone.
 type flow struct {
 	from  *Link // nil: our own
+	bulk  bool
 	queue []*packet
 	size  int // what it holds
 }
@@ -126,21 +127,22 @@ func (h *hop) put(from *Link, p *packet) bool {
 	if h.state == hopEnded {
 		return false
 	}
-	i := slices.IndexFunc(h.flows, func(f *flow) bool { return f.from == from })
+	same := func(f *flow) bool { return f.from == from && f.bulk == p.isBulky() }
+	i := slices.IndexFunc(h.flows, same)
 	if i >= 0 && h.flows[i].size+packetCost > maxFlow {
 		return false
 	}
 	if h.size+packetCost > maxHop || h.size >= alwaysHop && h.c.held.Load()+packetCost > maxCarried {
 		longest := h.longest()
-		if longest == nil || longest.from == from {
+		if longest == nil || same(longest) {
 			return false
 		}
 		h.drop(longest, len(longest.queue)-1)
-		i = slices.IndexFunc(h.flows, func(f *flow) bool { return f.from == from })
+		i = slices.IndexFunc(h.flows, same)
 	}
 	if i < 0 {
 		i = len(h.flows)
-		h.flows = append(h.flows, &flow{from: from})
+		h.flows = append(h.flows, &flow{from: from, bulk: p.isBulky()})
 	}
 	p.at = time.Now()
 	f := h.flows[i]

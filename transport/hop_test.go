@@ -44,6 +44,35 @@ func TestHopTurns(t *testing.T) {
 	}
 }
 
+// TestHopTurnsOfBulk: what is of bulk connections takes turns with the rest that comes the same way, and
+// is dropped before it.
+func TestHopTurnsOfBulk(t *testing.T) {
+	h := carryingLink(newCarrier(1)).hop
+	from := carryingLink(newCarrier(1))
+	bulk := func(to Tag) *packet {
+		p := testPacket(100, to, 0)
+		p.b[0] |= bulky
+		return p
+	}
+	for i := range Tag(4) {
+		h.put(from, bulk(10+i))
+		h.put(nil, bulk(20+i))
+	}
+	h.put(from, testPacket(100, 30, 0))
+	h.put(nil, testPacket(100, 40, 0))
+	if got, want := taken(h), []Tag{10, 20, 30, 40, 11, 21, 12, 22, 13, 23}; !slices.Equal(got, want) {
+		t.Errorf("sent in the order %v, not %v", got, want)
+	}
+	for h.put(from, bulk(10)) || h.put(nil, bulk(20)) {
+	}
+	if !h.put(from, testPacket(100, 30, 0)) || !h.put(nil, testPacket(100, 40, 0)) || h.size > maxHop {
+		t.Error("bulk connections leave no room")
+	}
+	if got := taken(h); !slices.Equal(got[:4], []Tag{10, 20, 30, 40}) {
+		t.Errorf("sent in the order %v", got[:4])
+	}
+}
+
 // TestHopPortion: what is written at once is bounded, and the turns go on from there.
 func TestHopPortion(t *testing.T) {
 	c := newCarrier(1)
@@ -383,7 +412,9 @@ func FuzzHopStream(f *testing.F) {
 		from, next := carryingLink(c), carryingLink(c)
 		c.set(back, from)
 		c.set(on, next)
-		var forUs, passed [][]byte
+		var forUs [][]byte
+		var passed [2][][]byte // the second are those of bulk connections
+		first := 0             // which of the two has come first
 		tooLarge, rest := false, data
 		for len(rest) >= 2 {
 			size := int(rest[0])<<8 | int(rest[1])
@@ -404,9 +435,13 @@ func FuzzHopStream(f *testing.F) {
 			switch {
 			case to == own && (sender == back || sender == on) && len(forUs) < maxArrived:
 				forUs = append(forUs, p)
-			case to == on && p[0] > 1 && len(passed) < maxFlow/maxPacket:
-				p[0] = min(p[0], 16) - 1
-				passed = append(passed, p)
+			case to == on && p[0]&0x7f > 1 && len(passed[p[0]>>7]) < maxFlow/maxPacket:
+				kind := p[0] >> 7
+				p[0] = kind<<7 | (min(p[0]&0x7f, 16) - 1)
+				if len(passed[0])+len(passed[1]) == 0 {
+					first = int(kind)
+				}
+				passed[kind] = append(passed[kind], p)
 			}
 		}
 		if !tooLarge {
@@ -437,8 +472,12 @@ func FuzzHopStream(f *testing.F) {
 		for frames := next.hop.next(nil); len(frames) > 0; frames = next.hop.next(nil) {
 			got = append(got, frames...)
 		}
-		for _, p := range passed {
-			want = append(binary.BigEndian.AppendUint16(want, uint16(len(p))), p...)
+		for i := range max(len(passed[0]), len(passed[1])) { // they take turns
+			for _, list := range [][][]byte{passed[first], passed[1-first]} {
+				if i < len(list) {
+					want = append(binary.BigEndian.AppendUint16(want, uint16(len(list[i]))), list[i]...)
+				}
+			}
 		}
 		if !bytes.Equal(got, want) {
 			t.Errorf("%d bytes are passed on, not %d", len(got), len(want))

@@ -64,8 +64,10 @@ type Stats struct {
 }
 
 // Stats returns the figures of the link, also after its end.
-func (l *Link) Stats() Stats {
-	s := l.conn.ConnectionStats()
+func (l *Link) Stats() Stats { return statsOf(l.conn) }
+
+func statsOf(conn *quic.Conn) Stats {
+	s := conn.ConnectionStats()
 	return Stats{Received: s.PacketsReceived, RTT: s.SmoothedRTT, Jitter: s.MeanDeviation}
 }
 

@@ -17,6 +17,15 @@ type packet struct {
 func (p *packet) to() Tag   { return Tag(binary.BigEndian.Uint64(p.b[1:])) }
 func (p *packet) from() Tag { return Tag(binary.BigEndian.Uint64(p.b[9:])) }
 
+// bulky is a bit beside the hops left: the packet is of a bulk connection. Older peers take it for
+// too many hops, and pass the packet on without it.
+const bulky = 0x80
+
+func (p *packet) isBulky() bool { return p.b[0]&bulky != 0 }
+
+// hops is how many links the packet may still cross; a peer may claim more.
+func (p *packet) hops() byte { return min(p.b[0]&^bulky, maxHops) }
+
 // address sets the header.
 func (p *packet) address(to, from Tag) {
 	p.b[0] = maxHops

@@ -86,7 +86,7 @@ type Config struct {
 // methods may be called from any goroutine.
 type Endpoint struct {
 	conn      net.PacketConn
-	tls       func(want certs.PublicKey) (*tls.Config, error) // certs.Identity.TLS
+	tls       tlsConfig
 	log       *slog.Logger
 	transport *quic.Transport
 	listener  *quic.Listener
@@ -94,11 +94,12 @@ type Endpoint struct {
 	inside    inside
 	qlogs     *qlogs // nil: none are written
 	accepted  chan *Link
+	bulks     bulks
 
 	ctx    context.Context // ends when the endpoint does, with the reason as its cause
 	cancel context.CancelCauseFunc
 	ended  chan struct{}  // closed at the end of Close
-	group  sync.WaitGroup // acceptors, admissions and links
+	group  sync.WaitGroup // acceptors, admissions, links and bulk connections
 
 	mu        sync.Mutex
 	ready     bool // connections may be taken: before, they wait in quic-go's queue
@@ -110,12 +111,16 @@ type Endpoint struct {
 // NewEndpoint starts an endpoint, which listens from now on. It owns cfg.Conn, even if it
 // fails.
 func NewEndpoint(cfg Config) (*Endpoint, error) {
-	return newEndpoint(cfg, func(want certs.PublicKey) (*tls.Config, error) { return cfg.Identity.TLS(want, cfg.Door) })
+	return newEndpoint(cfg, func(want certs.PublicKey, protocols ...string) (*tls.Config, error) {
+		return cfg.Identity.TLS(want, cfg.Door, protocols...)
+	})
 }
 
-// newEndpoint is NewEndpoint with a function that makes the TLS configuration of each dial, and
-// of listening.
-func newEndpoint(cfg Config, tls func(want certs.PublicKey) (*tls.Config, error)) (*Endpoint, error) {
+// tlsConfig makes the TLS configuration of each dial, and of listening.
+type tlsConfig func(want certs.PublicKey, protocols ...string) (*tls.Config, error)
+
+// newEndpoint is NewEndpoint with another source of TLS configurations.
+func newEndpoint(cfg Config, tls tlsConfig) (*Endpoint, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -124,6 +129,7 @@ func newEndpoint(cfg Config, tls func(want certs.PublicKey) (*tls.Config, error)
 		tls:      tls,
 		log:      cfg.Log,
 		accepted: make(chan *Link),
+		bulks:    bulks{make(chan *Bulk, maxBulksWaiting), map[*Bulk]struct{}{}},
 		ended:    make(chan struct{}),
 		links:    map[*Link]struct{}{},
 	}
@@ -158,7 +164,7 @@ func newEndpoint(cfg Config, tls func(want certs.PublicKey) (*tls.Config, error)
 }
 
 func (e *Endpoint) listen() error {
-	tls, err := e.tls(certs.PublicKey{})
+	tls, err := e.tls(certs.PublicKey{}, certs.ALPN, certs.ALPNFile)
 	if err != nil {
 		return err
 	}
@@ -166,16 +172,16 @@ func (e *Endpoint) listen() error {
 	return err
 }
 
-// Close ends the endpoint: open links are closed with CodeShutdown, Dial and Accept return an
-// error that is [net.ErrClosed]. Before it, say goodbye to links ([Link.Shut]) and wait for
+// Close ends the endpoint: open links and bulk connections are closed with CodeShutdown, Dial and
+// Accept return an error that is [net.ErrClosed]. Before it, say goodbye to links ([Link.Shut]) and wait for
 // them ([Link.Done]), or their peers lose what is on its way. When Close returns, no goroutine
 // of the endpoint is left. It may be called twice.
 func (e *Endpoint) Close() error {
 	e.mu.Lock()
 	again := e.closed
 	e.closed = true
-	links := e.links
-	e.links = nil
+	links, bulks := e.links, e.bulks.open
+	e.links, e.bulks.open = nil, nil
 	e.mu.Unlock()
 	if again {
 		<-e.ended
@@ -185,6 +191,9 @@ func (e *Endpoint) Close() error {
 	e.cancel(net.ErrClosed)
 	for l := range links {
 		l.Abort(CodeShutdown, "")
+	}
+	for b := range bulks {
+		b.Close(CodeShutdown, "")
 	}
 	e.listener.Close() // handshakes under way are refused; the acceptors return
 	e.inside.listener.Close()
@@ -225,7 +234,7 @@ func (in *inside) start(e *Endpoint, own Tag) error {
 	in.transport = &quic.Transport{
 		Conn: in.carrier, ConnContext: in.gate.enter, VerifySourceAddress: in.gate.doubts, DisableVersionNegotiationPackets: true,
 	}
-	tls, err := e.tls(certs.PublicKey{})
+	tls, err := e.tls(certs.PublicKey{}, certs.ALPN, certs.ALPNFile)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (r *receiver) appendOutgoing(list []Outgoing) []Outgoing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range slices.Backward(r.box.All()) {
-		list = append(list, Outgoing{m.ID, r.to, m.Ref, m.Body, m.Binary, m.SentAt})
+		list = append(list, Outgoing{m.ID, r.to, m.Ref, m.Body, m.Binary, kinds[m.Kind], m.SentAt})
 	}
 	return list
 }

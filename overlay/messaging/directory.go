@@ -161,6 +161,18 @@ func (d *Directory) Reach(id certs.ID, key certs.PublicKey, where Reached) bool 
 	return true
 }
 
+// Holder is the ID of the peer with a key that is here; empty: none is.
+func (d *Directory) Holder(key certs.PublicKey) certs.ID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, p := range d.present {
+		if p.key == key {
+			return id
+		}
+	}
+	return ""
+}
+
 // forgettable returns a peer that was met and is not here, if one is found soon. When nearly
 // all are here, a few more than maxMet may be kept. d.mu is held.
 func (d *Directory) forgettable() (certs.ID, bool) {

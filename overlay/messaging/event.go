@@ -43,6 +43,12 @@ const (
 // which package jsonl writes.
 type Event interface{ isEvent() }
 
+// Beside makes the type that embeds it an Event: of what programs above a node report beside its own events, such
+// as transfers of files. No node yields one.
+type Beside struct{}
+
+func (Beside) isEvent() {}
+
 // Ready is the first event: the socket is bound, and with addresses to join the
 // network's table has been received.
 type Ready struct {
@@ -231,5 +237,6 @@ type Outgoing struct {
 	Ref     string
 	Body    string
 	Binary  bool // the body is data, any bytes
+	Kind    Kind
 	SentAt  time.Time
 }

@@ -24,12 +24,14 @@ const (
 	KindDelete Kind = "delete"
 	// KindReaction: the body, at most 64 bytes (pb.MaxReaction), is a reaction to an earlier message: an emoji.
 	KindReaction Kind = "reaction"
+	// KindFile: the body, at most 16 KiB (pb.MaxOffer), offers files; package overlay/files makes and reads it.
+	KindFile Kind = "file"
 )
 
 // kinds are the kinds by their numbers on the wire.
 var kinds = [...]Kind{
 	pb.MessageKind_PLAIN: "", pb.MessageKind_ACTION: KindAction, pb.MessageKind_EDIT: KindEdit,
-	pb.MessageKind_DELETE: KindDelete, pb.MessageKind_REACTION: KindReaction,
+	pb.MessageKind_DELETE: KindDelete, pb.MessageKind_REACTION: KindReaction, pb.MessageKind_FILE: KindFile,
 }
 
 // known says that there is such a kind.
@@ -65,7 +67,7 @@ func (e *KindError) Error() string { return e.Problem }
 func (d *Draft) checkKind() error {
 	switch {
 	case !d.Kind.known():
-		return &KindError{fmt.Sprintf("there is no kind of message %q; there are action, edit, delete, reaction", d.Kind)}
+		return &KindError{fmt.Sprintf("there is no kind of message %q; there are action, edit, delete, reaction, file", d.Kind)}
 	case d.Kind != "" && d.Binary:
 		return &KindError{fmt.Sprintf("data can't be of the kind %s", d.Kind)}
 	case d.Kind.isAbout() && d.About == MessageID{}:
@@ -76,6 +78,8 @@ func (d *Draft) checkKind() error {
 		return &KindError{"a reaction needs a body; to take one back, delete it"}
 	case d.Kind == KindReaction && len(d.Body) > pb.MaxReaction:
 		return &KindError{fmt.Sprintf("a reaction has at most %d bytes", pb.MaxReaction)}
+	case d.Kind == KindFile && len(d.Body) > pb.MaxOffer:
+		return &KindError{fmt.Sprintf("an offer of files has at most %d bytes", pb.MaxOffer)}
 	case d.Kind == KindDelete && d.Body == "":
 		d.Body = deletionBody
 	}
