@@ -47,7 +47,7 @@ func (t *Frontend) listOutgoing(list []overlay.Outgoing) error {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for i, m := range t.listed {
-		fmt.Fprintf(w, "%d\tto %s\t%s\t%s\n", i+1, m.To, t.since(m.SentAt), OneLine(lines.Excerpt(Body(m.Body, m.Binary))))
+		fmt.Fprintf(w, "%d\tto %s\t%s\t%s\n", i+1, m.To, t.since(m.SentAt), OneLine(lines.Excerpt(Body(overlay.Said{Body: m.Body, Binary: m.Binary, Kind: m.Kind}))))
 	}
 	w.Flush()
 	if rest := len(list) - len(t.listed); rest > 0 {

@@ -13,6 +13,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/internal/lines"
 	"quicpeer/overlay"
+	"quicpeer/overlay/files"
 )
 
 // Frontend is the [lines.Frontend] for people. Its own lines begin with the local time:
@@ -49,18 +50,24 @@ import (
 //	12:01:05 * carol was let in (SHA256:…, by your ticket)
 //	12:01:05 ! a use of your ticket for carol was refused (SHA256:…): why
 //	12:01:05 * carol was removed from the network for good, by alice
+//	12:01:05 bob -> you offers 3: report.pdf (2.3 MB); /get 3 takes it
+//	12:01:05 * 4 is offered to bob: report.pdf (2.3 MB); /drop 4 withdraws it
+//	12:01:05 * 3 report.pdf from bob: 45 %, 12.3 MB/s, 0:34 left
+//	12:01:05 * 3 report.pdf waits (why)
+//	12:01:05 * 3 report.pdf is at /home/me/report.pdf
+//	12:01:05 * bob has 4 report.pdf
+//	12:01:05 ! 3 report.pdf has failed: why
 //	12:01:05 * left                      or: * left, 2 messages undelivered
 //
 // A message that was sent is identified by its ref, which is the beginning of its text.
 type Frontend struct {
-	*style
-	screen  Screen
+	voice
+	filing
 	KeyFile string // of a private network that has just begun; empty: there is none
 
 	Turned func(front certs.ID) // called when another room or peer, or everyone, is in front; may be nil
 	Parted func(room certs.ID)  // called when this peer has left a room; may be nil
 
-	self   certs.ID // since Ready
 	spoken spoken
 
 	// Visitors who are here: who comes for one message is not announced. Owned by the goroutine that shows events.
@@ -79,7 +86,7 @@ type Frontend struct {
 // New returns a front end that writes plain lines to out.
 func New(out *lines.Output, look Look) *Frontend {
 	s := &style{look: look, now: time.Now}
-	return &Frontend{style: s, screen: &printer{style: s, out: out}}
+	return newFrontend(s, &printer{style: s, out: out})
 }
 
 // Plain returns a screen that writes plain lines to out.
@@ -90,7 +97,12 @@ func Plain(out *lines.Output, look Look) Screen {
 // NewOn returns a front end that shows everything on a screen, which folds lines itself.
 func NewOn(screen Screen, colour bool) *Frontend {
 	look := Look{Terminal: true, Colour: colour, Width: func() int { return 0 }}
-	return &Frontend{style: &style{look: look, now: time.Now}, screen: screen}
+	return newFrontend(&style{look: look, now: time.Now}, screen)
+}
+
+func newFrontend(s *style, screen Screen) *Frontend {
+	v := voice{s, screen}
+	return &Frontend{voice: v, filing: filing{voice: v}}
 }
 
 // maxVisitors is how many visitors are remembered, a guess; then it begins again.
@@ -101,9 +113,16 @@ func (t *Frontend) Show(event overlay.Event) error { return t.ShowThen(event, fu
 
 // ShowThen shows an event, and calls shown, maybe later, when that was done.
 func (t *Frontend) ShowThen(event overlay.Event, shown func()) error {
-	var err error
 	t.spoken.note(event)
 	if t.earlier.has(event) {
+		shown()
+		return nil
+	}
+	kept, err := t.hold(event)
+	if err != nil {
+		return err
+	}
+	if kept {
 		shown()
 		return nil
 	}
@@ -114,6 +133,8 @@ func (t *Frontend) ShowThen(event overlay.Event, shown func()) error {
 		err = t.say("*", fmt.Sprintf("found the network again: %s at %s", t.name(e.ID), OneLine(e.Address)))
 	case overlay.KeyChanged:
 		err = t.screen.Note(Note{Mark: "!", About: e.ID, Text: fmt.Sprintf("%s has another key than before (was %v, is %v): a new installation, or somebody else. What you write waits; /trust %s goes on", t.name(e.ID), e.Was, e.Is, e.ID)})
+	case files.Offered:
+		return t.offered(e, shown)
 	case overlay.Removed:
 		err = t.removed(e)
 	case overlay.Redeemed:
@@ -147,7 +168,7 @@ func (t *Frontend) ShowThen(event overlay.Event, shown func()) error {
 	return err
 }
 
-// Execute carries out a typed line, except for sending, joining and the acts of an admin.
+// Execute carries out a typed line, except for sending, joining, the acts of an admin and offering files.
 func (t *Frontend) Execute(ctx context.Context, n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	about := t.Edited
 	t.Edited = Edited{}
@@ -197,6 +218,9 @@ func (t *Frontend) Execute(ctx context.Context, n lines.Node, line []byte) (m li
 		err = t.ignore(n, c.to)
 	case unignorePeer:
 		err = t.unignore(n, c.to)
+	case sendFiles, getFiles, showFiles, dropFiles:
+		m, err = t.aboutFiles(n, c)
+		return m, false, err
 	case pingPeer:
 		return lines.Message{Ping: c.to}, false, nil
 	case showWhois, trust, verify, forget:

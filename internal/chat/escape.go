@@ -180,3 +180,16 @@ func columns(r rune) int {
 	}
 	return 1
 }
+
+// Clip is the beginning of a line of text, in at most so many columns.
+func Clip(s string, width int) string {
+	used := 0
+	for i := 0; i < len(s); {
+		size, wide := cluster(s[i:], width)
+		if used += wide; used > width-1 && i+size < len(s) || used > width {
+			return s[:i] + "…"
+		}
+		i += size
+	}
+	return s
+}

@@ -23,6 +23,11 @@ const typedHelp = `text                    a message to everyone, or to the room
 /cancel                 list messages without a receipt, numbered, newest first
 /cancel N, /cancel @ID  withdraw one of these, or all for one peer, also from those
                         who keep it; a copy that is on its way may still arrive
+/send ID FILE...        offer files and directories to a peer, a #room or everyone (*);
+                        a name with blanks stands in quotes; Tab completes
+/get N, /get N DIR      take the files of offer N: here, or into a directory
+/files, /files N        how files stand; all names of one offer
+/drop N                 withdraw an offer, or decline or stop that of another
 /status                 this peer: identity, network, uptime, what waits
 /history, /history N    what was said last (20 messages, or N)
 /search TEXT            messages with that text, in letters of any case

@@ -21,6 +21,8 @@ type printer struct {
 	mu  sync.Mutex // held while a line is written, so that the date comes before the first line of its day
 	day string     // of the previous line
 	in  certs.ID   // the block of the previous line
+
+	paces paces // of the goroutine that shows events
 }
 
 // margin is before the lines of a block.
@@ -67,7 +69,10 @@ func (p *printer) event(event overlay.Event) error {
 		if e.Before {
 			return p.bygone(e)
 		}
-		return p.message(e)
+		colon, body := wording(e.Said())
+		return p.message(e, colon, body)
+	case Offering:
+		return p.message(e.Message, " offers ", e.Text())
 	case overlay.Delivered:
 		if p.look.Terminal {
 			return say(p.dim("✓"), p.dim(fmt.Sprintf("%s: %s", e.To, OneLine(e.Ref))))
@@ -77,6 +82,9 @@ func (p *printer) event(event overlay.Event) error {
 		return say("*", fmt.Sprintf("waiting for %s (%s): %s", p.name(e.To), OneLine(e.Reason), OneLine(e.Ref)))
 	case overlay.Failed:
 		return say("!", fmt.Sprintf("not delivered to %s (%s): %s", p.name(e.To), OneLine(e.Error), OneLine(e.Ref)))
+	}
+	if n, ok := FileNote(event, p.name); ok && p.paces.due(event, p.now()) {
+		return p.Note(n)
 	}
 	return nil // the user has seen, or written, what was sent
 }
@@ -89,7 +97,8 @@ func howLeft(reason overlay.Reason) string {
 	return " left"
 }
 
-func (p *printer) message(e overlay.Message) error {
+// message writes a message: colon is between the name of its author and the body.
+func (p *printer) message(e overlay.Message, colon, body string) error {
 	from, plain := p.name(e.From), string(e.From)
 	if e.NewKey {
 		from, plain = from+" (new key)", plain+" (new key)"
@@ -100,7 +109,6 @@ func (p *printer) message(e overlay.Message) error {
 	case e.To != overlay.Everyone:
 		from, plain = from+" -> you", plain+" -> you"
 	}
-	colon, body := wording(e.Said())
 	if e.Kind == overlay.KindAction {
 		from, plain = "· "+from, "· "+plain
 	}
@@ -116,7 +124,7 @@ func (p *printer) message(e overlay.Message) error {
 
 // wording is what stands between the name of an author and a message of any kind, and its text.
 func wording(s overlay.Said) (colon, body string) {
-	body = Body(s.Body, s.Binary)
+	body = Body(s)
 	switch s.Kind {
 	case overlay.KindAction:
 		return " ", body
@@ -126,6 +134,10 @@ func wording(s overlay.Said) (colon, body string) {
 		return ": ", "(has deleted a message)"
 	case overlay.KindReaction:
 		return ": ", "(reacts with " + body + ")"
+	case overlay.KindFile:
+		if OfferOf(s) != "" {
+			return " ", body
+		}
 	}
 	return ": ", body
 }
@@ -152,15 +164,19 @@ func (p *printer) bygone(e overlay.Message) error {
 	})
 }
 
-// Body is the body of a message as text: of data it says how much that is.
-func Body(body string, binary bool) string {
-	switch {
-	case !binary:
-		return body
-	case len(body) < 1000:
-		return fmt.Sprintf("[%s of data]", count(len(body), "byte"))
+// Body is the body of a message as text: of data it says how much that is, and of an offer of files, what is
+// offered.
+func Body(s overlay.Said) string {
+	if text := OfferOf(s); text != "" {
+		return "offers " + text
 	}
-	return fmt.Sprintf("[%d kB of data]", (len(body)+500)/1000)
+	switch {
+	case !s.Binary:
+		return s.Body
+	case len(s.Body) < 1000:
+		return fmt.Sprintf("[%s of data]", count(len(s.Body), "byte"))
+	}
+	return fmt.Sprintf("[%d kB of data]", (len(s.Body)+500)/1000)
 }
 
 func (p *printer) line(clock, mark, s string) string {

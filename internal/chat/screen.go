@@ -10,8 +10,8 @@ import (
 // Screen is where a front end shows things: plain lines, or a terminal with a prompt. Its methods may
 // be called concurrently, and what they are given appears in that order.
 type Screen interface {
-	// Event shows a message, what became of one, or who comes and goes. It calls shown, maybe
-	// later, when that was done.
+	// Event shows a message, what became of one, an [Offering], how a transfer stands, or who comes and goes. It calls
+	// shown, maybe later, when that was done.
 	Event(e overlay.Event, shown func()) error
 	// Note shows what the program itself has to say.
 	Note(Note) error
@@ -30,10 +30,16 @@ type Note struct {
 	About certs.ID // the conversation that it is about: a peer, a room; empty: none
 }
 
+// voice is a front end that speaks for the program.
+type voice struct {
+	*style
+	screen Screen
+}
+
 // say shows one line.
-func (t *Frontend) say(mark, s string) error { return t.screen.Note(Note{Mark: mark, Text: s}) }
+func (t *voice) say(mark, s string) error { return t.screen.Note(Note{Mark: mark, Text: s}) }
 
 // block shows a line and, below it, the lines that belong to it.
-func (t *Frontend) block(title, lines string) error {
+func (t *voice) block(title, lines string) error {
 	return t.screen.Note(Note{Mark: "*", Text: title, Block: lines})
 }

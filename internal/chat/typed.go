@@ -15,7 +15,7 @@ import (
 type typed struct {
 	verb verb
 	to   certs.ID // the receiver of a say, empty: whoever is in front; a room; or the peer that it is about, empty: list all
-	text string   // of a say; or the address to join, or what to cancel; or admin, all, or the ok of a verify
+	text string   // of a say; or the address to join, or what to cancel; or admin, all, or the ok of a verify; or the words of a command about files
 }
 
 type verb int
@@ -56,7 +56,11 @@ const (
 	unsay    // delete it
 	react    // to the last message of another in front
 	onScreen // about a terminal alone
-	away     // says so to the others
+	sendFiles
+	getFiles
+	showFiles
+	dropFiles
+	away // says so to the others
 	back
 )
 
@@ -137,6 +141,9 @@ func parseTyped(line string) (typed, error) {
 	if verb, ok := peerVerbs[command]; ok {
 		return parseAbout(verb, command, strings.Fields(rest))
 	}
+	if verb, ok := fileVerbs[command]; ok {
+		return typed{verb: verb, text: strings.TrimFunc(rest, isBlank)}, nil
+	}
 	if verb, ok := textVerbs[command]; ok {
 		if strings.TrimFunc(rest, isBlank) == "" {
 			return typed{}, lines.Bad("it is " + command + " TEXT")
@@ -212,7 +219,7 @@ func cutBlank(s string) (before, after string) {
 // Commands are the commands that can be typed.
 func Commands() []string {
 	list := []string{"/msg", "/history", "/search", "/join", "/joins", "/notify", "/away", "/room", "/part", "/cancel", "/invite", "/uninvite", "/remove", "/ignore", "/unignore"}
-	list = slices.Concat(list, slices.Collect(maps.Keys(verbs)), slices.Collect(maps.Keys(peerVerbs)), slices.Collect(maps.Keys(textVerbs)))
+	list = slices.Concat(list, slices.Collect(maps.Keys(verbs)), slices.Collect(maps.Keys(peerVerbs)), slices.Collect(maps.Keys(textVerbs)), slices.Collect(maps.Keys(fileVerbs)))
 	slices.Sort(list)
 	return list
 }

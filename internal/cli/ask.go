@@ -139,18 +139,28 @@ func (a *asking) do(ctx context.Context, client *control.Client, command map[str
 		if problem == nil {
 			problem = err
 		}
-		if a.v.json {
-			text = string(e.Line)
-		} else if text != "" {
-			text = chat.OneLine(text) + "\n"
-		}
-		if _, err := io.WriteString(a.out, text); err != nil {
+		if err := a.print(e, text); err != nil {
 			problem = err
 		}
 		return problem == nil
 	})
 	if problem != nil {
 		return problem
+	}
+	return err
+}
+
+// print prints what an event says, or with --json the event.
+func (a *asking) print(e control.Answer, text string) (err error) {
+	switch {
+	case a.v.json:
+		_, err = a.out.Write(e.Line)
+	case text != "":
+		for line := range strings.SplitSeq(text, "\n") {
+			if err == nil {
+				_, err = io.WriteString(a.out, chat.OneLine(line)+"\n")
+			}
+		}
 	}
 	return err
 }

@@ -51,7 +51,7 @@ func (c *command) tree(out *lines.Output) *tree {
 	})
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(out, cmd) })
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.prepare(root) }
-	root.AddCommand(a.sendCommand(), a.eventsCommand(), a.historyCommand(), a.joinCommand(), a.leaveCommand(), a.cancelCommand(), a.pingCommand(), a.attachCommand(), a.doctorCommand())
+	root.AddCommand(a.sendCommand(), a.eventsCommand(), a.historyCommand(), a.joinCommand(), a.leaveCommand(), a.cancelCommand(), a.pingCommand(), a.attachCommand(), a.doctorCommand(), a.fileCommand())
 	root.AddCommand(a.answerCommands()...)
 	root.AddCommand(a.adminCommands()...)
 	root.InitDefaultCompletionCmd("")

@@ -73,7 +73,7 @@ func (c *console) open(o options, cfg tui.Config, version string) (lines.Fronten
 		}
 	}
 	front := chat.New(c.out, c.look(o.noInput))
-	front.KeyFile = o.keyFile
+	front.KeyFile, front.Home = o.keyFile, c.home
 	return front, lines.NewReader(c.stdin)
 }
 
@@ -91,7 +91,7 @@ func (c *console) openChat(o options, cfg tui.Config, taken *terminal.Taken) (li
 	cfg.Term, cfg.Home, cfg.Colour, cfg.Full, cfg.Bye, cfg.Now = c.term, c.home, c.colour, o.full, "leaves the network", time.Now
 	screen := tui.New(cfg)
 	front := chat.NewOn(screen, c.colour)
-	front.KeyFile, front.Turned, front.Parted = o.keyFile, screen.Turned, screen.Parted
+	front.KeyFile, front.Home, front.Turned, front.Parted = o.keyFile, c.home, screen.Turned, screen.Parted
 	screen.Front(front.Front)
 	screen.Edits(front.Edited.Set)
 	ctx, end := context.WithCancel(context.Background())

@@ -26,16 +26,15 @@ type watching struct {
 
 // options are the checked settings from the command line and the environment.
 type options struct {
-	listen      string
-	join        []string // the ticket among them
-	askTicket   bool     // --join -
-	id          certs.ID // empty: not given
-	stateDir    string   // empty: not given
-	visitor     bool     // neither an ID, a state directory nor an address to listen on was given
-	tags        map[string]string
-	network     string
-	private     bool
-	keyFile     string        // of the private network that this run has begun
+	listen    string
+	join      []string // the ticket among them
+	askTicket bool     // --join -
+	id        certs.ID // empty: not given
+	stateDir  string   // empty: not given
+	visitor   bool     // neither an ID, a state directory nor an address to listen on was given
+	tags      map[string]string
+	network   string
+	privateNetwork
 	joinTimeout time.Duration // 0: forever
 	drain       time.Duration
 	noRejoin    bool
@@ -48,9 +47,16 @@ type options struct {
 	noInput     bool
 	full        bool // begin in full screen
 	hook        hookOptions
+	files       fileOptions
 	watching
 	cutFile string
 	asked   // for, and nothing else is done
+}
+
+// privateNetwork says whether this peer has begun one.
+type privateNetwork struct {
+	private bool
+	keyFile string // of the one that this run has begun
 }
 
 // asked are the flags that ask the program about itself.
@@ -61,6 +67,7 @@ type values struct {
 	options
 	id, logLevel, logFormat, historySize string
 	tag                                  []string
+	file                                 fileValues
 }
 
 // newFlagSet declares every flag. The help text in help.go is written by hand; a test
@@ -90,6 +97,7 @@ func newFlagSet(v *values) *pflag.FlagSet {
 	f.BoolVar(&v.json, "json", false, "")
 	f.BoolVar(&v.noInput, "no-input", false, "")
 	v.hook.declare(f)
+	v.file.declare(f)
 	f.StringVar(&v.logLevel, "log-level", "info", "")
 	f.StringVar(&v.logFormat, "log-format", "text", "")
 	f.StringVar(&v.metrics, "metrics", "", "")

@@ -17,6 +17,10 @@ Commands, for the peer of --id or --state-dir, or the only one that runs:
                            how things stand
   join HOST:PORT, cancel MESSAGE, invite ID, uninvite ID, remove ID, leave
                            as the typed lines
+  file send TO PATH..., file list [N], file accept N, file cancel N
+                           send files and directories; take what others offer
+  file receive, and file send with flags of a peer such as --join
+                           the same by a peer that is started for that alone
   doctor [flags of a peer] say what stands in the way of a peer with these flags,
                            running or not, each with the next step
   completion SHELL         completion for bash, zsh, fish or powershell
@@ -69,6 +73,16 @@ Who you are:
       --history-messages N
                            and at most so many messages (default 1000000)
 
+Files:
+      --accept-files RULE  take files without asking: ask, never, all, or
+                           from=ID,...;max=SIZE;dir=DIR, each part of which may be
+                           missing; all may stand in the place of from (default
+                           ask). Without dir they come into the directory in which
+                           this peer was started
+      --upload-limit SIZE, --download-limit SIZE
+                           at most so many bytes a second of all files together:
+                           500K, 2M; at least 16K
+
 Input and output:
       --full               begin in full screen; F2 or /full changes to it and back
       --plain              plain lines: no line editing, no colours, no cursor
@@ -111,6 +125,9 @@ Typed lines:
   /ping ID                 measure a round trip by the way that messages take
   /invite ID, /qr          in a private network: make a ticket for ID; as a QR code
   /uninvite ID, /remove ID make it void; take a member out for good
+  /send ID FILE..., /get N offer files to a peer (also #room, *); take what
+                           another offers (/get N DIR: there)
+  /files, /drop N          list files; withdraw, decline or stop one
   /cancel, /cancel N       list waiting messages with numbers; withdraw one
   /cancel @ID              withdraw everything that waits for one peer
   /help, /quit
@@ -137,5 +154,7 @@ Examples:
   quicpeer --id bob --discover                      join whatever is on this LAN
   echo '@alice hello' | quicpeer -j 192.168.1.5:5000   send one message and leave
   quicpeer send bob 'the backup is done'            by a peer that runs
+  quicpeer file send bob report.pdf photos/         the same for files
+  quicpeer file send -j host:5000 bob report.pdf    by a peer for that alone
   quicpeer --json --no-input --id log -j host:5000  record everything that is said
 `

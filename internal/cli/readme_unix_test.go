@@ -61,7 +61,15 @@ func TestReadmeExamples(t *testing.T) {
 	if err := os.Symlink(self, filepath.Join(dir, "quicpeer")); err != nil {
 		t.Fatal(err)
 	}
-	ports := strings.NewReplacer(":5000", freePort(t), ":5001", freePort(t), ":5020", freePort(t))
+	if err := os.Mkdir(filepath.Join(dir, "photos"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"report.pdf", "photos/sea.jpg"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ports := strings.NewReplacer(":5000", freePort(t), ":5001", freePort(t), ":5020", freePort(t), ":5030", freePort(t))
 	heard := make(chan string, 100) // what the peers print
 	tried := 0
 	for _, command := range readmeCommands(t) {
@@ -80,7 +88,7 @@ func TestReadmeExamples(t *testing.T) {
 		cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}
 		var problems strings.Builder
 		cmd.Stderr = &problems
-		if asks := regexp.MustCompile(`^\./quicpeer -i \w+ `).MatchString(command); !piped && !asks {
+		if asks := regexp.MustCompile(`^\./quicpeer (-i \w+|file) `).MatchString(command); !piped && !asks {
 			startExample(t, cmd, heard)
 			continue
 		}
@@ -90,7 +98,7 @@ func TestReadmeExamples(t *testing.T) {
 		}
 		watchdog.Stop()
 	}
-	if tried != 12 {
+	if tried != 15 {
 		t.Errorf("%d examples were tried", tried)
 	}
 	late := time.After(time.Minute)

@@ -126,6 +126,11 @@ func (c *command) run(ctx context.Context) error {
 			return err
 		}
 	}
+	return c.runPeer(ctx, o)
+}
+
+// runPeer runs a peer with these options.
+func (c *command) runPeer(ctx context.Context, o options) error {
 	state, err := openState(o, c.getenv)
 	if err != nil {
 		return err

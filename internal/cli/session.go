@@ -49,6 +49,7 @@ type session struct {
 	getenv  func(string) string // nil: there is to be no local socket
 	server  *control.Server     // nil: without a local socket
 	inputs  *edit.Inputs        // what was typed before
+	files   metrics.Files       // nil: none are exchanged
 }
 
 // outputPatience is how long, after the goodbye, to wait for the reader of standard
@@ -68,22 +69,21 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	defer port.Close()
-	key := s.networkKey()
-	isNew := s.options.private && !exists(key)
-	n, err := s.join(ctx, cfg)
+	n, err := s.enter(ctx, cfg)
 	if err != nil || n == nil {
 		return err
-	}
-	port.Serve(n)
-	if isNew && exists(key) {
-		s.hasNewKey(key)
 	}
 
 	// leaving ends when it is time to leave: a signal, a command, the end of input, a
 	// failed write to standard output, or because the node has stopped.
 	leaving, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
-	running := service.New(n, n.History(), s.version, s.stateDir())
+	running, endFiles, err := s.serviceOf(n)
+	if err != nil {
+		n.Close()
+		return err
+	}
+	port.Serve(n, s.files)
 	front, input := s.console.open(s.options, s.chatConfig(n, running), s.version)
 	l := lines.NewListener(running, front, input, s.console.typed, s.log, leave)
 	ready := make(chan struct{})
@@ -99,6 +99,7 @@ func (s *session) run(ctx context.Context) error {
 		running.Abandon()
 		<-served
 	}()
+	defer endFiles()
 	s.serve(leaving, served, n, running, func() { leave(nil) })
 	if s.server != nil {
 		defer s.server.Close()
@@ -125,6 +126,7 @@ func (s *session) run(ctx context.Context) error {
 		s.console.restore()
 		detach()
 		endHook() // while what it prints can still be sent back
+		endFiles()
 		return s.leave(n, front, l, context.Cause(leaving), shown)
 	}
 }
@@ -137,6 +139,17 @@ func (s *session) sit(running *service.Service) (seen seenUntil, detach func()) 
 	}
 	seen.since, seen.pos = running.Attach()
 	return seen, sync.OnceFunc(running.Detach)
+}
+
+// enter is join, and notes whether this run has begun a private network.
+func (s *session) enter(ctx context.Context, cfg overlay.Config) (node, error) {
+	key := s.networkKey()
+	isNew := s.options.private && !exists(key)
+	n, err := s.join(ctx, cfg)
+	if err == nil && n != nil && isNew && exists(key) {
+		s.hasNewKey(key)
+	}
+	return n, err
 }
 
 // hasNewKey notes that this run has begun a private network.
@@ -366,7 +379,7 @@ func (s *session) serve(leaving context.Context, served <-chan struct{}, n node,
 	}
 	server, err := control.Serve(control.Config{
 		Service: running, StateDir: s.state.Dir, Version: s.version, Getenv: s.getenv, Log: s.log, Leave: leave, Inputs: s.inputs,
-		More: map[string]http.Handler{"GET /metrics": metrics.Handler(n), "/debug/pprof/": metrics.Profiles()},
+		More: map[string]http.Handler{"GET /metrics": metrics.Handler(n, s.files), "/debug/pprof/": metrics.Profiles()},
 	})
 	if err != nil {
 		s.log.Warn("the local socket could not be opened, so this peer can't be asked by quicpeer send and the like", "error", err)

@@ -45,6 +45,10 @@ func wanted(flag *pflag.Flag) string {
 		return "a network's name"
 	case "on-message":
 		return "a command, such as 'notify-send Message'"
+	case "accept-files":
+		return "ask, never, all, or from=ID,...;max=SIZE;dir=DIR"
+	case "upload-limit", "download-limit":
+		return "a number of bytes a second, such as 500K or 2M"
 	case "log-level":
 		return "debug, info, warn, error or critical"
 	case "log-format":

@@ -65,6 +65,9 @@ func (v *values) check(f *pflag.FlagSet, given map[string]string) (options, erro
 	if err := v.checkHistory(&o, f, given); err != nil {
 		return o, err
 	}
+	if err := v.file.check(&o.files, given); err != nil {
+		return o, err
+	}
 	return o, v.checkLog(&o, f, given)
 }
 

@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+
+	"quicpeer/overlay/files"
 )
 
 // Client asks a running peer.
@@ -182,6 +184,25 @@ func (c *Client) Ask(ctx context.Context, path string, q url.Values, text bool) 
 	return b, err
 }
 
+// FileAnswer is what an answer has of a transfer.
+type FileAnswer struct {
+	File      int
+	From      string
+	To        string
+	Peer      string
+	Name      string
+	Size      int64
+	Bytes     int64
+	Of        int64
+	Rate      int64
+	Left      float64 `json:"left_ms"`
+	Dir       string
+	Paths     []string
+	Accepted  bool
+	Cancelled bool
+	Skipped   []files.Skipped
+}
+
 // Answer is a line of an answer in JSON.
 type Answer struct {
 	Event   string
@@ -198,7 +219,8 @@ type Answer struct {
 	RTT     float64 `json:"rtt_ms"`
 
 	Undelivered int
-	Line        []byte `json:"-"` // as it came
+	FileAnswer
+	Line []byte `json:"-"` // as it came
 }
 
 // Command carries out a command, and has each of the events handed over that it causes, until it is
@@ -332,4 +354,38 @@ func (c *Client) Waiting(ctx context.Context) (ids []string, err error) {
 		return true
 	})
 	return ids, err
+}
+
+// StateDir is where the peer keeps its state.
+func (c *Client) StateDir(ctx context.Context) (string, error) {
+	var status struct {
+		StateDir string `json:"state_dir"`
+	}
+	b, err := c.Ask(ctx, "/v1/status", nil, false)
+	if err == nil {
+		err = json.Unmarshal(b, &status)
+	}
+	return status.StateDir, err
+}
+
+// Files are the numbers and names of the transfers of which wanted says so.
+func (c *Client) Files(ctx context.Context, wanted func(files.State, bool) bool) (list []string, err error) {
+	var answer struct {
+		Files []struct {
+			File  int
+			Name  string
+			Ours  bool
+			State files.State
+		}
+	}
+	b, err := c.Ask(ctx, "/v1/files", nil, false)
+	if err == nil {
+		err = json.Unmarshal(b, &answer)
+	}
+	for _, f := range answer.Files {
+		if wanted(f.State, f.Ours) {
+			list = append(list, fmt.Sprintf("%d\t%s", f.File, f.Name))
+		}
+	}
+	return list, err
 }

@@ -15,12 +15,13 @@ import (
 	"quicpeer/internal/lines"
 	"quicpeer/internal/service"
 	"quicpeer/overlay"
+	"quicpeer/overlay/files"
 )
 
 const (
 	// maxCommands bounds the command lines of a request.
 	maxCommands = 64 << 20
-	// maxEarly bounds the events that may belong to a message whose number is not known yet.
+	// maxEarly bounds the events that may belong to a message or a file whose number is not known yet.
 	maxEarly = 1024
 )
 
@@ -48,6 +49,7 @@ func (s *Server) commands(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	e := newExchange(s.cfg.Service, jsonl.New(all, s.cfg.Version), untilSent)
+	e.front.Spools = true
 	defer e.watch.Close()
 	input := &body{Reader: lines.NewReader(http.MaxBytesReader(w, r.Body, maxCommands))}
 	var running sync.WaitGroup
@@ -97,8 +99,14 @@ func (b *body) Next() ([]byte, error) {
 	return line, err
 }
 
+// subject is what an event is about: a message, or a file.
+type subject struct {
+	message overlay.MessageID
+	file    int
+}
+
 // exchange is the commands of a request and what is still to come of them. It is the node on which
-// they are carried out, and notes the number of each message.
+// they are carried out, and notes the number of each message and file.
 type exchange struct {
 	*service.Service
 	front     *jsonl.Frontend
@@ -107,12 +115,18 @@ type exchange struct {
 	changed   chan struct{} // holds a token when the exchange may be over
 
 	mu       sync.Mutex
-	open     map[overlay.MessageID]bool // messages that are not settled
-	removed  map[removal]bool           // removals that are not reported
-	sending  int                        // calls that will give a number
-	early    map[overlay.MessageID][]*service.Item
-	waiting  int  // events in early
-	finished bool // no more commands come
+	open     map[subject]bool   // messages and files that are not settled
+	offers   map[subject]*offer // the offers among them, by their messages too
+	removed  map[removal]bool   // removals that are not reported
+	sending  int                // calls that will give a number
+	early    []early            // events that may be of these, in their order
+	finished bool               // no more commands come
+}
+
+// early is an event that has come before the number of what it is about.
+type early struct {
+	key  subject
+	item *service.Item
 }
 
 // removal is one that this request asks for.
@@ -124,7 +138,7 @@ type removal struct {
 func newExchange(s *service.Service, front *jsonl.Frontend, untilSent bool) *exchange {
 	return &exchange{
 		Service: s, front: front, watch: s.Watch(), untilSent: untilSent, changed: make(chan struct{}, 1),
-		open: map[overlay.MessageID]bool{}, removed: map[removal]bool{}, early: map[overlay.MessageID][]*service.Item{},
+		open: map[subject]bool{}, offers: map[subject]*offer{}, removed: map[removal]bool{},
 	}
 }
 
@@ -134,31 +148,37 @@ func (e *exchange) Post(ctx context.Context, to certs.ID, d overlay.Draft) (over
 
 // number sends a message and notes its number. Its first event may have come before.
 func (e *exchange) number(send func() (overlay.MessageID, error)) (overlay.MessageID, error) {
-	e.mu.Lock()
-	e.sending++
-	e.mu.Unlock()
+	e.calls()
 	id, err := send()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sending--
 	if err == nil {
-		e.open[id] = true
+		e.open[subject{message: id}] = true
 	}
 	e.touch()
 	return id, err
 }
 
+// calls notes a call that will give a number.
+func (e *exchange) calls() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sending++
+}
+
 // Cancel waits for the message's end, which is reported as its event.
 func (e *exchange) Cancel(id overlay.MessageID) error {
 	e.mu.Lock()
-	before := e.open[id]
-	e.open[id] = true
+	key := subject{message: id}
+	before := e.open[key]
+	e.open[key] = true
 	e.mu.Unlock()
 	err := e.Service.Cancel(id)
 	if err != nil && !before {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		delete(e.open, id)
+		delete(e.open, key)
 		e.touch()
 	}
 	return err
@@ -177,6 +197,47 @@ func (e *exchange) Remove(ctx context.Context, id certs.ID, all bool, ref string
 		e.touch()
 	}
 	return err
+}
+
+// offer is an offer of files that a request has made. Its message and its file have events of their own.
+type offer struct {
+	message       overlay.MessageID
+	file          int
+	isSent        bool
+	isOffered     bool
+	untilAccepted bool // that is all that is waited for
+}
+
+// settleFiles closes what is settled by an event of files, or of a message that offers some.
+func (e *exchange) settleFiles(key subject, event overlay.Event) {
+	o := e.offers[key]
+	switch event.(type) {
+	case overlay.Sent:
+		if o != nil {
+			o.isSent = true
+		}
+	case files.Offered:
+		if o != nil {
+			o.isOffered = true
+		}
+	case overlay.Failed, files.Done, files.Ended:
+		e.drop(key, o)
+		return
+	}
+	if o != nil && o.untilAccepted && o.isSent && o.isOffered {
+		e.drop(key, o)
+	}
+}
+
+func (e *exchange) drop(key subject, o *offer) {
+	delete(e.open, key)
+	if o == nil {
+		return
+	}
+	for _, key := range []subject{{message: o.message}, {file: o.file}} {
+		delete(e.open, key)
+		delete(e.offers, key)
+	}
 }
 
 // finish says that all commands were carried out, but for what is open.
@@ -255,69 +316,84 @@ func (e *exchange) tell(ctx context.Context, out io.Writer) error {
 func (e *exchange) isFull() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.sending > 0 && e.waiting >= maxEarly
+	return e.sending > 0 && len(e.early) >= maxEarly
 }
 
 // sort returns the lines of the events that belong here, and whether all is settled.
 func (e *exchange) sort(items []*service.Item) (text []byte, over bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for id, list := range e.early {
-		if e.open[id] {
-			for _, i := range list {
-				text = append(text, e.settle(id, i)...)
-			}
-		}
-		if e.open[id] || e.sending == 0 {
-			e.waiting -= len(list)
-			delete(e.early, id)
+	rest := e.early[:0]
+	for _, i := range e.early {
+		switch {
+		case e.isOurs(i.key):
+			text = append(text, e.settle(i.key, i.item)...)
+		case e.sending > 0:
+			rest = append(rest, i)
 		}
 	}
+	clear(e.early[len(rest):])
+	e.early = rest
 	for _, i := range items {
-		id, ok := messageOf(i.Event)
+		key, ok := subjectOf(i.Event)
 		r, isRemoval := i.Event.(overlay.Removed)
 		switch {
 		case isRemoval && e.removed[removal{r.ID, r.Ref}]:
 			delete(e.removed, removal{r.ID, r.Ref})
 			text = append(text, i.Line()...)
 		case !ok:
-		case e.open[id]:
-			text = append(text, e.settle(id, i)...)
+		case e.isOurs(key):
+			text = append(text, e.settle(key, i)...)
 		case e.sending > 0:
-			e.early[id] = append(e.early[id], i)
-			e.waiting++
+			e.early = append(e.early, early{key, i})
 		}
 	}
 	return text, e.finished && len(e.open) == 0 && len(e.removed) == 0
 }
 
-// settle returns the line of a message's event, and closes the message with its last one.
-func (e *exchange) settle(id overlay.MessageID, i *service.Item) []byte {
+// isOurs says that a subject is one of this request.
+func (e *exchange) isOurs(key subject) bool { return e.open[key] || e.offers[key] != nil }
+
+// settle returns the line of an event, and closes what it is about with the last one.
+func (e *exchange) settle(key subject, i *service.Item) []byte {
 	switch event := i.Event.(type) {
 	case overlay.Sent:
-		if e.untilSent || !isDirect(event.To) {
-			delete(e.open, id)
+		if e.offers[key] == nil && (e.untilSent || !isDirect(event.To)) {
+			delete(e.open, key)
 		}
-	case overlay.Delivered, overlay.Failed:
-		delete(e.open, id)
+	case overlay.Delivered:
+		delete(e.open, key) // an offer's file is open
 	}
+	e.settleFiles(key, i.Event)
 	return i.Line()
 }
 
 // isDirect says whether there will be a receipt.
 func isDirect(to certs.ID) bool { return to != overlay.Everyone && to[:min(len(to), 1)] != "#" }
 
-// messageOf is the number of the message of ours that an event is about.
-func messageOf(event overlay.Event) (id overlay.MessageID, ok bool) {
+// subjectOf is the message or the file of ours that an event is about.
+func subjectOf(event overlay.Event) (key subject, ok bool) {
 	switch e := event.(type) {
 	case overlay.Sent:
-		return e.Message, true
+		key.message = e.Message
 	case overlay.Delivered:
-		return e.Message, true
+		key.message = e.Message
 	case overlay.Buffered:
-		return e.Message, true
+		key.message = e.Message
 	case overlay.Failed:
-		return e.Message, true
+		key.message = e.Message
+	case files.Offered:
+		key.file = e.File
+	case files.Progress:
+		key.file = e.File
+	case files.Waits:
+		key.file = e.File
+	case files.Done:
+		key.file = e.File
+	case files.Ended:
+		key.file = e.File
+	default:
+		return key, false
 	}
-	return id, false
+	return key, true
 }

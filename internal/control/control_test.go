@@ -96,6 +96,8 @@ func run(t *testing.T) *peer {
 	p.n.Queue = make(chan overlay.Event, 100000)
 	p.n.Queue <- overlay.Ready{ID: "me", Listen: []string{"127.0.0.1:1"}}
 	p.s = service.New(p.n, p.past, "1.0", p.dir)
+	p.s.Use(&p.n.Shared)
+	p.n.Shared.Tell = p.s.Tell
 	var wg sync.WaitGroup
 	wg.Go(p.s.Run)
 	wg.Go(func() {
@@ -287,8 +289,8 @@ func TestEarlyEvents(t *testing.T) {
 		return id, nil
 	})
 	text, over := e.sort(nil)
-	if err != nil || !strings.Contains(string(text), `"event":"sent"`) || over || e.waiting != 0 || len(e.early) != 0 {
-		t.Errorf("%q, %v, %d left", text, over, e.waiting)
+	if err != nil || !strings.Contains(string(text), `"event":"sent"`) || over || len(e.early) != 0 {
+		t.Errorf("%q, %v, %d left", text, over, len(e.early))
 	}
 	e.finish()
 	if _, over := e.sort([]*service.Item{{Event: overlay.Failed{Message: id}}}); !over {
@@ -454,7 +456,7 @@ func TestAnswers(t *testing.T) {
 		<-gone
 	}
 	p.server.running.Wait()
-	if refused, ok := errors.AsType[*Refused](second(p.client.Ask(t.Context(), "/v1/files", nil, false))); !ok || refused.Code != "not_found" {
+	if refused, ok := errors.AsType[*Refused](second(p.client.Ask(t.Context(), "/v1/nothing", nil, false))); !ok || refused.Code != "not_found" {
 		t.Error("found what is not there")
 	}
 }

@@ -208,3 +208,35 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = jsonl.New(out, s.cfg.Version).History(list)
 }
+
+// transfers answers with how the transfers stand, or with all names of one.
+func (s *Server) transfers(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if err := unknown(q, "file"); err != nil {
+		fail(w, http.StatusBadRequest, "bad_query", err.Error())
+		return
+	}
+	text := q.Get("file")
+	if text == "" {
+		s.answer(w, r, `{"cmd":"files"}`, "/files")
+		return
+	}
+	file, err := strconv.Atoi(text)
+	if err != nil || file < 1 {
+		fail(w, http.StatusBadRequest, "bad_query", fmt.Sprintf("file=%q is not the number of a file", text))
+		return
+	}
+	t, err := lines.AllNames(r.Context(), s.cfg.Service.Files(), file)
+	if err != nil {
+		fail(w, http.StatusNotFound, lines.Code(err), err.Error())
+		return
+	}
+	out := lines.NewOutput(s.writer(w))
+	if wantsText(r) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_ = chat.New(out, chat.Look{Bare: true, Width: noWidth}).Named(lines.Message{}, t) // it fails if the client has gone
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = jsonl.New(out, s.cfg.Version).Named(lines.Message{}, t)
+}

@@ -134,6 +134,7 @@ func (s *Server) handler(ctx context.Context) http.Handler {
 		mux.HandleFunc("GET /v1/"+name, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, command.json, command.typed) })
 	}
 	mux.HandleFunc("GET /v1/history", s.history)
+	mux.HandleFunc("GET /v1/files", s.transfers)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/commands", s.commands)
 	mux.HandleFunc("POST /v1/chat", s.chat)

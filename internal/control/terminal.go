@@ -165,7 +165,7 @@ func (s *Server) terminal(w http.ResponseWriter, r *http.Request) {
 	cfg.Keys, cfg.Out, cfg.Resized, cfg.Suspend, cfg.Bye, cfg.Now = keys, far, far.resized, far.suspend, "detaches", time.Now
 	screen := tui.New(cfg)
 	front := chat.NewOn(screen, cfg.Colour)
-	front.Turned, front.Parted = screen.Turned, screen.Parted
+	front.Home, front.Turned, front.Parted = cfg.Home, screen.Turned, screen.Parted
 	screen.Front(front.Front)
 	screen.Edits(front.Edited.Set)
 	var running sync.WaitGroup

@@ -38,6 +38,8 @@ type command struct {
 	Query   overlay.Query // of the history
 	Tags    tags
 	Ref     string
+
+	file fileCommand
 }
 
 // commandFields lists the commands, each with the fields that it requires. cmd is in all
@@ -67,9 +69,17 @@ var commandFields = map[string][]string{
 	"ping":      {"to"},
 	"tags":      {},
 	"leave":     {},
+
+	"file_send":   {"to"}, // and path or paths
+	"file_accept": {"file"},
+	"file_cancel": {"file"},
+	"files":       {},
 }
 
-var optionalFields = map[string][]string{"invite": {"admin"}, "remove": {"all"}, "join": {"address", "room"}, "tags": {"tags"}, "send": {"body_base64", "reply_to", "wants_reply", "kind", "about"}, "broadcast": {"reply_to", "kind", "about"}, "history": {"with", "last", "before", "since", "search"}}
+var optionalFields = map[string][]string{
+	"invite": {"admin"}, "remove": {"all"}, "join": {"address", "room"}, "tags": {"tags"}, "send": {"body_base64", "reply_to", "wants_reply", "kind", "about"}, "broadcast": {"reply_to", "kind", "about"}, "history": {"with", "last", "before", "since", "search"},
+	"file_send": {"path", "paths", "name", "note", "temporary"}, "file_accept": {"dir"}, "files": {"file"},
+}
 
 // members are those of a JSON object that should be a command.
 type members struct {
@@ -94,6 +104,7 @@ type members struct {
 	Tags    tags     `json:"tags"`
 	Ref     member   `json:"ref"`
 
+	fileMembers
 	Others map[string]jsontext.Value `json:",embed"`
 }
 
@@ -201,13 +212,15 @@ func readCommand(object []byte) (command, error) {
 			return command{}, fmt.Errorf("%q is not a whole number", e.JSONPointer.LastToken())
 		} else if ok && errors.Is(err, errNotTags) {
 			return command{}, errors.New(`"tags" is not an object of strings`)
+		} else if ok && errors.Is(err, errNotTexts) {
+			return command{}, errors.New(`"paths" is not a list of strings`)
 		}
 		return command{}, fmt.Errorf("the line is not a JSON object: %w", err)
 	}
 	if err := m.check(); err != nil {
 		return command{}, err
 	}
-	c := command{Cmd: m.Cmd.text, To: certs.ID(m.To.text), Body: m.Body.text, Address: m.Address.text, Room: certs.ID(m.Room.text), Admin: m.Admin.on, All: m.All.on, Wants: m.Wants.on, Tags: m.Tags, Kind: overlay.Kind(m.Kind.text), Ref: m.Ref.text}
+	c := command{Cmd: m.Cmd.text, To: certs.ID(m.To.text), Body: m.Body.text, Address: m.Address.text, Room: certs.ID(m.Room.text), Admin: m.Admin.on, All: m.All.on, Wants: m.Wants.on, Tags: m.Tags, Kind: overlay.Kind(m.Kind.text), Ref: m.Ref.text, file: m.fileMembers.command()}
 	for _, id := range []struct {
 		name string
 		member
@@ -248,6 +261,12 @@ func (m *members) query(q *overlay.Query) (err error) {
 	return nil
 }
 
+// given says whether there is a member of a name.
+type given struct {
+	name string
+	is   bool
+}
+
 // check requires a known command with all of its fields and no others.
 func (m *members) check() error {
 	if !m.Cmd.given {
@@ -262,20 +281,20 @@ func (m *members) check() error {
 		return errors.New(`a message has "body" or "body_base64", not both`)
 	}
 	unknown := slices.Collect(maps.Keys(m.Others))
-	for _, f := range []struct {
-		name  string
-		given bool
-	}{{"to", m.To.given}, {"body", m.hasBody()}, {"body_base64", m.Data.given}, {"reply_to", m.ReplyTo.given}, {"wants_reply", m.Wants.given}, {"kind", m.Kind.given}, {"about", m.About.given}, {"address", m.Address.given}, {"room", m.Room.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given},
-		{"with", m.With.given}, {"last", m.Last.given}, {"before", m.Before.given}, {"since", m.Since.given}, {"search", m.Search.given}, {"tags", m.Tags.given}} {
+	for _, f := range append(m.fileMembers.given(), []given{{"to", m.To.given}, {"body", m.hasBody()}, {"body_base64", m.Data.given}, {"reply_to", m.ReplyTo.given}, {"wants_reply", m.Wants.given}, {"kind", m.Kind.given}, {"about", m.About.given}, {"address", m.Address.given}, {"room", m.Room.given}, {"message", m.Message.given}, {"admin", m.Admin.given}, {"all", m.All.given},
+		{"with", m.With.given}, {"last", m.Last.given}, {"before", m.Before.given}, {"since", m.Since.given}, {"search", m.Search.given}, {"tags", m.Tags.given}}...) {
 		switch wanted := slices.Contains(fields, f.name); {
-		case wanted && !f.given:
+		case wanted && !f.is:
 			return fmt.Errorf("%q is missing", f.name)
-		case f.given && !wanted && !slices.Contains(optionalFields[m.Cmd.text], f.name):
+		case f.is && !wanted && !slices.Contains(optionalFields[m.Cmd.text], f.name):
 			unknown = append(unknown, f.name)
 		}
 	}
 	if len(unknown) > 0 {
 		return fmt.Errorf("the command %s has no field %q", m.Cmd.text, lines.Excerpt(slices.Min(unknown)))
+	}
+	if m.Cmd.text == "file_send" && m.Path.given == m.Paths.given {
+		return errors.New(`the command file_send has either "path" or "paths"`)
 	}
 	if m.Cmd.text == "join" && m.Address.given == m.Room.given {
 		return errors.New(`the command join has either "address" or "room"`)
@@ -292,12 +311,12 @@ func (m *members) hasBody() bool {
 
 // checkNames checks the receiver, or whom or which room the command is about.
 func (c command) checkNames() (err error) {
-	wide := c.Cmd == "send" && (c.To == overlay.Everyone || overlay.IsRoom(c.To))
+	wide := (c.Cmd == "send" || c.Cmd == "file_send") && (c.To == overlay.Everyone || overlay.IsRoom(c.To))
 	switch {
 	case wide && (c.Binary || c.Wants):
 		err = overlay.ErrNotToMany
-	case c.Cmd == "send" && c.To == overlay.Everyone:
-	case c.Cmd == "send" && overlay.IsRoom(c.To):
+	case wide && c.To == overlay.Everyone:
+	case wide:
 		err = overlay.CheckRoom(c.To)
 	case slices.Contains(commandFields[c.Cmd], "to"):
 		_, err = certs.ParseID(string(c.To))

@@ -82,6 +82,7 @@ type outgoingMessage struct {
 	Body    string            `json:"body"`
 	Binary  bool              `json:"binary,omitzero"`
 	Data    []byte            `json:"body_base64,omitzero"`
+	Kind    overlay.Kind      `json:"kind,omitzero"`
 	SentAt  time.Time         `json:"sent_at"`
 }
 

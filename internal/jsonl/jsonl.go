@@ -19,6 +19,8 @@ type Frontend struct {
 	version  string // of the program
 	now      func() time.Time
 	leaveRef atomic.Pointer[string] // of the command leave
+
+	Spools bool // a file_send may say that its file is temporary
 }
 
 // New returns a front end that writes to out. The event ready names the version.
@@ -57,10 +59,10 @@ func (j *Frontend) Show(event overlay.Event) error {
 	case overlay.Redeemed:
 		return write(j, "redeemed", e)
 	}
-	return nil // an event without a JSON form
+	return j.showFiles(event)
 }
 
-// Execute carries out a line, except for sending, joining and the acts of an admin.
+// Execute carries out a line, except for sending, joining, the acts of an admin and offering files.
 func (j *Frontend) Execute(ctx context.Context, n lines.Node, line []byte) (m lines.Message, leave bool, err error) {
 	c, problem := parseCommand(line)
 	if problem == nil {
@@ -115,6 +117,9 @@ func (j *Frontend) Execute(ctx context.Context, n lines.Node, line []byte) (m li
 	case "whois", "trust", "forget":
 		err := j.aboutPeer(n, c)
 		return lines.Message{Ref: c.Ref}, false, err
+	case "file_send", "file_accept", "file_cancel", "files":
+		m, err = j.files(n, c)
+		return m, false, err
 	}
 	j.leaveRef.Store(&c.Ref)
 	return lines.Message{}, true, nil
@@ -132,7 +137,7 @@ func (j *Frontend) messages(ctx context.Context, n lines.Node, c command) error 
 	list := []outgoingMessage{}
 	for _, m := range n.Outgoing() {
 		data := dataOf(m.Binary, &m.Body)
-		list = append(list, outgoingMessage{m.Message, m.To, m.Ref, m.Body, m.Binary, data, m.SentAt})
+		list = append(list, outgoingMessage{m.Message, m.To, m.Ref, m.Body, m.Binary, data, m.Kind, m.SentAt})
 	}
 	return write(j, "outgoing", outgoing{list, c.Ref})
 }

@@ -129,6 +129,10 @@ func FuzzJSONCommand(f *testing.F) {
 	f.Add([]byte(`{"cmd":"invite","to":"bob","admin":true}`))
 	f.Add([]byte(`{"cmd":"join","address":"a:1"}`))
 	f.Add([]byte(`{"cmd":"send","to":"bob","body_base64":"/wA=","reply_to":"000102030405060708090a0b0c0d0e0f","wants_reply":true}`))
+	f.Add([]byte(`{"cmd":"file_send","to":"#dev","paths":["/a","b c"],"note":"n"}`))
+	f.Add([]byte(`{"cmd":"file_send","to":"bob","path":"/a","name":"x","temporary":true}`))
+	f.Add([]byte(`{"cmd":"file_accept","file":7,"dir":"/d","ref":"r"}`))
+	f.Add([]byte(`{"cmd":"files"}`))
 	f.Add([]byte(`{"cmd":"send","to":"*","kind":"delete","about":"000102030405060708090a0b0c0d0e0f"}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		quoted := lines.Beginning(line)
@@ -157,6 +161,7 @@ func FuzzJSONCommand(f *testing.F) {
 				"to": c.To, "body": c.Body, "body_base64": []byte(c.Body), "address": c.Address, "room": c.Room, "message": c.Message.String(), "reply_to": c.ReplyTo.String(),
 				"admin": c.Admin, "all": c.All, "wants_reply": c.Wants, "kind": c.Kind, "about": c.About.String(),
 				"with": c.Query.With, "last": c.Query.Last, "before": c.Query.Before, "since": c.Query.Since.Format(time.RFC3339Nano), "search": c.Query.Search, "tags": c.Tags.of,
+				"file": c.file.number, "paths": c.file.source.Paths, "name": c.file.source.As, "note": c.file.source.Note, "dir": c.file.dir, "temporary": c.file.source.Temporary,
 			}[name]
 		}
 		unused := "body_base64"
@@ -171,6 +176,9 @@ func FuzzJSONCommand(f *testing.F) {
 		}
 		if !c.Tags.given {
 			delete(members, "tags")
+		}
+		if delete(members, "path"); !c.file.one {
+			delete(members, "file")
 		}
 		if c.Query.With == "" {
 			delete(members, "with")

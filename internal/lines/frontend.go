@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
+	"quicpeer/overlay/files"
 	"quicpeer/pb"
 )
 
@@ -46,6 +48,8 @@ type Node interface {
 	// Past returns messages of the history, in their order: the last ones that a query selects, at
 	// most MaxPast of them and a few megabytes. A Last of 0 means 100. It ends with ctx.
 	Past(context.Context, overlay.Query) ([]overlay.Said, error)
+	// Files are those that it offers and receives.
+	Files() Files
 }
 
 // Frontend is how the peer talks to its user: chat or JSON lines. A method that writes
@@ -55,8 +59,9 @@ type Frontend interface {
 	// Show writes an event.
 	Show(overlay.Event) error
 	// Execute carries out a line and reports whether it says to leave. A message to
-	// send, a peer to join or to ping or an act of an admin is only returned, for the caller to do;
-	// m.To, m.Join, m.Ping and m.Act.Verb are empty if there is none. m is valid until the next line is read. The error
+	// send, a peer to join or to ping, an act of an admin or files to offer or to name are only returned, for the
+	// caller to do; m.To, m.Join, m.Ping, m.Act.Verb, m.Offer.To and m.Names are empty if there are none. m is valid
+	// until the next line is read. The error
 	// is an OutputError or a [Bad]; after a Bad nothing has changed, and the caller
 	// reports it with Refuse. Reading the history ends with ctx.
 	Execute(ctx context.Context, n Node, line []byte) (m Message, leave bool, err error)
@@ -66,21 +71,25 @@ type Frontend interface {
 	Pinged(m Message, p overlay.Ping) error
 	// Acted reports what an act has led to: a ticket, if it was an invitation.
 	Acted(m Message, invitation overlay.Invitation) error
+	// Named reports all names of a transfer.
+	Named(m Message, t files.Transfer) error
 	// Refuse says why a line or its message was not accepted.
 	Refuse(m Message, problem error) error
 	// Left writes the last line.
 	Left(undelivered int) error
 }
 
-// Message is a message to send, an address to join, a peer to ping or an act, as a line asks for.
+// Message is a message to send, an address to join, a peer to ping, an act or files, as a line asks for.
 type Message struct {
-	To   certs.ID // overlay.Everyone: a broadcast; #name: a room; empty: not a message
-	Join string   // HOST:PORT; empty: not a join
-	Ping certs.ID // the peer to ping; empty: none
-	Act  Act
-	Body string
-	Ref  string
-	Line []byte // the line or its beginning, to be quoted in an error
+	To    certs.ID // overlay.Everyone: a broadcast; #name: a room; empty: not a message
+	Join  string   // HOST:PORT; empty: not a join
+	Ping  certs.ID // the peer to ping; empty: none
+	Act   Act
+	Offer Offer
+	Names int // the file whose names are wanted; 0: none
+	Body  string
+	Ref   string
+	Line  []byte // the line or its beginning, to be quoted in an error
 
 	Binary     bool // the body is data
 	ReplyTo    overlay.MessageID
@@ -150,6 +159,8 @@ func Code(err error) string {
 		{ErrLong, "too_long"}, {overlay.ErrTooLong, "too_long"}, {overlay.ErrTagsTooLong, "too_long"}, {overlay.ErrToSelf, "to_self"}, {overlay.ErrNotUTF8, "not_utf8"},
 		{overlay.ErrOutboxFull, "outbox_full"}, {overlay.ErrNotWaiting, "not_waiting"}, {overlay.ErrNotPrivate, "not_private"},
 		{overlay.ErrUnknownPeer, "unknown_peer"}, {overlay.ErrClosed, "leaving"}, {context.Canceled, "leaving"},
+		{files.ErrUnknownFile, "unknown_file"}, {files.ErrOver, "file_over"}, {files.ErrOurs, "own_file"}, {files.ErrAccepted, "file_accepted"},
+		{files.ErrManyOffers, "too_many"}, {files.ErrNoRoom, "no_room"}, {fs.ErrNotExist, "not_found"}, {fs.ErrPermission, "not_permitted"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code

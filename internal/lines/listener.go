@@ -24,7 +24,7 @@ const (
 	MaxBacklog = 256
 	// maxBacklogBytes bounds their size (a guess).
 	maxBacklogBytes = 8 << 20 // about as much as the longest line
-	// maxJoins is how many addresses are joined, and peers pinged, at once; a further one
+	// maxJoins is how many addresses are joined, peers pinged, files offered and named, at once; a further one
 	// blocks the lines behind it.
 	maxJoins = 8
 )
@@ -60,7 +60,7 @@ type Listener struct {
 	refused Refused
 
 	joins   sync.WaitGroup
-	joining chan struct{} // a token for each join in progress
+	joining chan struct{} // a token for each join and the like in progress
 }
 
 // NewListener returns a listener that executes the lines of input on n, as front
@@ -128,6 +128,12 @@ func (l *Listener) execute(ctx context.Context, line []byte, problem error) (lea
 	}
 	if m.Act.Verb != "" {
 		return false, l.act(ctx, m)
+	}
+	if m.Offer.To != "" {
+		return false, l.offer(ctx, m)
+	}
+	if m.Names != 0 {
+		return false, l.names(ctx, m)
 	}
 	if err != nil || m.To == "" {
 		return leave, err

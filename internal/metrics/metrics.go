@@ -19,18 +19,22 @@ import (
 	vm "github.com/VictoriaMetrics/metrics"
 
 	"quicpeer/overlay"
+	"quicpeer/overlay/files"
 )
 
 // Node is a running peer.
 type Node interface{ Figures() overlay.Figures }
 
+// Files are those that it offers and receives.
+type Files interface{ Figures() files.Figures }
+
 // pageFor is for how long a page is served again, so that nobody can keep the peer busy with making
 // new ones.
 const pageFor = 250 * time.Millisecond
 
-// Handler serves the figures of a node, to GET and HEAD alone.
-func Handler(n Node) http.Handler {
-	p := &page{node: n}
+// Handler serves the figures of a node and, unless nil, of its files, to GET and HEAD alone.
+func Handler(n Node, f Files) http.Handler {
+	p := &page{node: n, files: f}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -48,10 +52,11 @@ func Handler(n Node) http.Handler {
 
 // page is the text that was served last.
 type page struct {
-	node Node
-	mu   sync.Mutex
-	text []byte
-	made time.Time
+	node  Node
+	files Files
+	mu    sync.Mutex
+	text  []byte
+	made  time.Time
 }
 
 func (p *page) now() []byte {
@@ -60,6 +65,9 @@ func (p *page) now() []byte {
 	if p.text == nil || time.Since(p.made) >= pageFor {
 		var b bytes.Buffer
 		write(&b, p.node.Figures())
+		if p.files != nil {
+			writeFiles(&b, p.files.Figures())
+		}
 		vm.WriteProcessMetrics(&b)
 		vm.WriteFDMetrics(&b)
 		p.text, p.made = b.Bytes(), time.Now()
@@ -106,6 +114,17 @@ func write(w io.Writer, s overlay.Figures) {
 	histogram(w, "store_commit_seconds", s.Commit)
 	gauge("journal_lag", float64(s.Lag))
 	gauge("events_unread_seconds", s.Unread.Seconds())
+}
+
+// writeFiles writes the series of files.
+func writeFiles(w io.Writer, s files.Figures) {
+	vm.WriteGaugeFloat64(w, "quicpeer_files_open", float64(s.Open))
+	for _, c := range []struct {
+		what  string
+		bytes int64
+	}{{"read", s.Read}, {"received", s.Received}, {"sent", s.Sent}} {
+		vm.WriteCounterUint64(w, fmt.Sprintf("quicpeer_file_bytes_total{what=%q}", c.what), uint64(c.bytes))
+	}
 }
 
 // each goes through a map in the order of its keys.

@@ -21,6 +21,7 @@ import (
 	vm "github.com/VictoriaMetrics/metrics"
 
 	"quicpeer/overlay"
+	"quicpeer/overlay/files"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -83,7 +84,7 @@ func TestPage(t *testing.T) {
 	for _, d := range []time.Duration{0, time.Millisecond, time.Millisecond + 1, time.Hour} {
 		n.stats.RTT.Observe(d)
 	}
-	r := get(Handler(n), "GET", "/metrics")
+	r := get(Handler(n, someFiles{}), "GET", "/metrics")
 	text, _ := io.ReadAll(r.Body)
 	if r.StatusCode != 200 || r.Header.Get("Content-Type") != "text/plain; version=0.0.4; charset=utf-8" {
 		t.Errorf("status %d, %v", r.StatusCode, r.Header)
@@ -101,6 +102,7 @@ func TestPage(t *testing.T) {
 		`quicpeer_link_rtt_seconds_bucket{le="0.0025"}`: 3, `quicpeer_link_rtt_seconds_bucket{le="60"}`: 3,
 		`quicpeer_link_rtt_seconds_bucket{le="+Inf"}`: 4, `quicpeer_link_rtt_seconds_count`: 4,
 		`quicpeer_delivery_seconds_count`: 0,
+		`quicpeer_files_open`:             2, `quicpeer_file_bytes_total{what="read"}`: 30, `quicpeer_file_bytes_total{what="sent"}`: 20, `quicpeer_file_bytes_total{what="received"}`: 10,
 	} {
 		if value, there := got[series]; !there || value != want {
 			t.Errorf("%s is %v (%v), want %v", series, value, there, want)
@@ -111,9 +113,16 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// someFiles are files with figures.
+type someFiles struct{}
+
+func (someFiles) Figures() files.Figures {
+	return files.Figures{Read: 30, Sent: 20, Received: 10, Open: 2}
+}
+
 // TestMethods: the page can only be read.
 func TestMethods(t *testing.T) {
-	h := Handler(new(fake))
+	h := Handler(new(fake), nil)
 	for _, method := range []string{"POST", "PUT", "DELETE", "OPTIONS", "TRACE"} {
 		if r := get(h, method, "/metrics"); r.StatusCode != 405 || r.Header.Get("Allow") != "GET, HEAD" {
 			t.Errorf("%s: status %d, %v", method, r.StatusCode, r.Header)
@@ -129,7 +138,7 @@ func TestMethods(t *testing.T) {
 func TestPageIsServedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := new(fake)
-		h := Handler(n)
+		h := Handler(n, nil)
 		var readers sync.WaitGroup
 		for range 100 {
 			readers.Go(func() {
@@ -170,7 +179,7 @@ func nodePage(t *testing.T) map[string]float64 {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	text, _ := io.ReadAll(get(Handler(n), "GET", "/metrics").Body)
+	text, _ := io.ReadAll(get(Handler(n, someFiles{}), "GET", "/metrics").Body)
 	return served(t, string(text))
 }
 

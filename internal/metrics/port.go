@@ -39,12 +39,12 @@ func Listen(address string) (*Port, error) {
 func (p *Port) Addr() net.Addr { return p.listener.Addr() }
 
 // Serve serves /metrics, and nothing else, until Close.
-func (p *Port) Serve(n Node) {
+func (p *Port) Serve(n Node, f Files) {
 	if p == nil {
 		return
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", Handler(n))
+	mux.Handle("/metrics", Handler(n, f))
 	p.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(io.Discard, "", 0), // what strangers do wrong

@@ -53,7 +53,7 @@ func onPipes(t *testing.T, test func(t *testing.T, p *pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipes()
 		port := &Port{listener: p}
-		port.Serve(new(fake))
+		port.Serve(new(fake), nil)
 		defer port.Close()
 		test(t, p)
 	})
@@ -161,7 +161,7 @@ func TestListen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Serve(new(fake))
+	p.Serve(new(fake), nil)
 	defer p.Close()
 	if _, err := Listen(p.Addr().String()); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("a port in use: %v", err)
@@ -178,6 +178,6 @@ func TestListen(t *testing.T) {
 	}
 	unserved.Close()
 	var none *Port
-	none.Serve(nil)
+	none.Serve(nil, nil)
 	none.Close()
 }

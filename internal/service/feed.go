@@ -54,7 +54,7 @@ func (i *Item) size() int {
 	case overlay.Failed:
 		return fields + len(e.Ref) + len(e.Error)
 	}
-	return fields
+	return fields + sizeOfFiles(i.Event)
 }
 
 // positionOf is where the history has an event; 0: it has not.
@@ -138,7 +138,7 @@ func (f *feed) publish(i *Item) {
 		unread = min(unread, r.next)
 		r.awake()
 	}
-	if unread == math.MaxUint64 {
+	if unread == math.MaxUint64 || f.isCrowded() && isProgress(i.Event) {
 		return
 	}
 	f.items = append(f.items, i)
@@ -152,13 +152,16 @@ func (f *feed) publish(i *Item) {
 	f.items, f.first = f.items[drop:], f.first+uint64(drop)
 }
 
+// isCrowded says that half of the room is taken: the progress of transfers does not get the rest. The lock is held.
+func (f *feed) isCrowded() bool { return len(f.items) >= maxFeed/2 || f.bytes >= maxFeedBytes/2 }
+
 // note keeps an event for a reader that is not attached. Those with positions are in the history. The lock
 // of the feed is held.
 func (r *reader) note(id certs.ID, i *Item) {
 	switch {
 	case id != "":
 		r.changed[id] = i
-	case i.Pos != 0:
+	case i.Pos != 0 || isProgress(i.Event): // the next one is near
 	case len(r.news) == maxNews:
 		r.lost = true
 	default:

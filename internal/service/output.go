@@ -7,6 +7,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
+	"quicpeer/overlay/files"
 )
 
 // Bounds of what waits for standard output. Messages are bounded by the engine, for which they
@@ -46,14 +47,20 @@ func newOutput() *output {
 	return o
 }
 
-// push adds an event. It waits only while maxUnshown are there.
-func (o *output) push(event overlay.Event, shown func()) {
+// awaitRoom waits while maxUnshown events are there.
+func (o *output) awaitRoom() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.waiting >= maxUnshown && !o.abandoned {
 		o.changed.Wait()
 	}
-	if o.abandoned {
+}
+
+// push adds an event, and waits for nobody. Of the progress of a transfer only the last one is kept.
+func (o *output) push(event overlay.Event, shown func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.abandoned || o.replace(event) {
 		return
 	}
 	u := unshown{event: event, shown: shown}
@@ -77,6 +84,21 @@ func (o *output) push(event overlay.Event, shown func()) {
 		o.collapse()
 	}
 	o.changed.Broadcast()
+}
+
+// replace puts the progress of a transfer in the place of an earlier one that waits. o.mu is held.
+func (o *output) replace(event overlay.Event) bool {
+	p, ok := event.(files.Progress)
+	if !ok {
+		return false
+	}
+	for i := range o.items {
+		if q, ok := o.items[i].event.(files.Progress); ok && q.File == p.File && q.Peer == p.Peer {
+			o.items[i].event = event
+			return true
+		}
+	}
+	return false
 }
 
 // finish says that no more events come.

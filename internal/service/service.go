@@ -1,10 +1,10 @@
 // Package service runs a peer for everybody who listens to it. It alone reads the events of the
-// node: standard output gets each with a function to call when it was shown, and any number of
+// node, and passes each to the files before it counts as handled: standard output gets each with a function to call when it was shown, and any number of
 // readers follow them by their position in the history.
 //
 //	node ── Deliveries ──▶ service ──▶ output ──▶ standard output, which says what was shown
-//	                          │
-//	                          └──────▶ feed ────▶ readers: history first, then live
+//	                       ▲  │
+//	files ──── Tell ───────┘  └──────▶ feed ────▶ readers: history first, then live
 //
 // Standard output may stop reading: then those who write to this peer get no receipts, and
 // nobody else notices. A reader of the feed that stops reading is cut off.
@@ -53,6 +53,8 @@ type Service struct {
 	version string
 	dir     string // the state directory; empty: there is none
 	began   time.Time
+	files   Files // nil: none
+	telling telling
 
 	mu     sync.Mutex
 	socket string // on which the peer is asked; empty: on none
@@ -71,12 +73,18 @@ func (s *Service) Run() {
 	defer s.output.finish()
 	defer s.feed.end()
 	for event, shown := range s.Deliveries() {
-		s.feed.publish(s.item(event, time.Now(), positionOf(event)))
-		s.output.push(event, shown)
+		s.output.awaitRoom()
+		s.handle(event, shown)
 		if _, first := event.(overlay.Ready); first {
 			close(s.ready)
 		}
 	}
+}
+
+// publish passes an event on to all who read, and waits for none of them.
+func (s *Service) publish(event overlay.Event, shown func()) {
+	s.feed.publish(s.item(event, time.Now(), positionOf(event)))
+	s.output.push(event, shown)
 }
 
 func (s *Service) item(event overlay.Event, at time.Time, pos uint64) *Item {

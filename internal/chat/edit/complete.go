@@ -13,6 +13,9 @@ type Words struct {
 	Peers    []string
 	Rooms    []string // with their #
 	Home     string   // for paths that begin with ~/; empty: these are not completed
+	// Paths are commands with words that are paths, from that word on; the command is word 0. A backslash keeps a blank
+	// or a quote in them.
+	Paths map[string]int
 }
 
 // maxCandidates is how many completions are offered, a guess.
@@ -30,12 +33,23 @@ type Completion struct {
 // Complete completes the word before the cursor. It returns nil if there is nothing to complete it
 // with, or only one way, which stands there then.
 func (t *Text) Complete(w Words) *Completion {
-	from := t.at
-	for from > 0 && !isSpace(t.clusters[from-1]) {
-		from--
+	from, before, paths := t.at, 0, false
+	if path, ok := w.Paths[t.firstWord()]; ok {
+		from, before = lastWord(t.clusters[:t.at])
+		paths = before >= path
+	}
+	if !paths {
+		for from = t.at; from > 0 && !isSpace(t.clusters[from-1]); {
+			from--
+		}
 	}
 	word := strings.Join(t.clusters[from:t.at], "")
-	list := w.candidates(word, strings.TrimSpace(strings.Join(t.clusters[:from], "")) == "")
+	var list []string
+	if paths {
+		list = w.paths(word, true)
+	} else {
+		list = w.candidates(word, strings.TrimSpace(strings.Join(t.clusters[:from], "")) == "")
+	}
 	c := &Completion{List: list, At: -1, from: from, typed: word}
 	switch len(list) {
 	case 0:
@@ -48,6 +62,30 @@ func (t *Text) Complete(w Words) *Completion {
 		t.Replace(from, common)
 	}
 	return c
+}
+
+// firstWord is the first word of the text.
+func (t *Text) firstWord() string {
+	first, _, _ := strings.Cut(strings.TrimLeft(strings.Join(t.clusters[:t.at], ""), " \t"), " ")
+	return first
+}
+
+// lastWord is where the last word begins, and how many are before it, if a backslash keeps blanks.
+func lastWord(clusters []string) (from, before int) {
+	in := false
+	for i, c := range clusters {
+		if !isSpace(c) || i > 0 && clusters[i-1] == `\` {
+			if !in {
+				from, in = i, true
+			}
+			continue
+		}
+		if in {
+			before++
+		}
+		from, in = i+1, false
+	}
+	return from, before
 }
 
 // Next puts the next completion in the place of the word, with by -1 the one before.
@@ -73,7 +111,7 @@ func (w Words) candidates(word string, first bool) []string {
 	case strings.HasPrefix(word, "#"):
 		return matching(w.Rooms, word, "", " ")
 	case strings.HasPrefix(word, "~/"), strings.HasPrefix(word, "./"), strings.HasPrefix(word, "../"), strings.HasPrefix(word, "/"):
-		return w.paths(word)
+		return w.paths(word, false)
 	case first && word != "":
 		return matching(w.Peers, word, "", ": ")
 	case word != "":
@@ -91,17 +129,27 @@ func matching(words []string, prefix, before, after string) (list []string) {
 	return list
 }
 
-// paths completes the name of a file. A folder ends with a slash.
-func (w Words) paths(word string) (list []string) {
-	at := word
-	if rest, ok := strings.CutPrefix(word, "~/"); ok {
+// kept and keep take backslashes out of a word, and put them in.
+var (
+	kept = strings.NewReplacer(`\ `, " ", `\'`, "'", `\"`, `"`)
+	keep = strings.NewReplacer(" ", `\ `, "'", `\'`, `"`, `\"`)
+)
+
+// paths completes the name of a file. A folder ends with a slash. Where a backslash can keep blanks, names may have
+// some.
+func (w Words) paths(word string, blanks bool) (list []string) {
+	at, odd := word, " \n\t"
+	if blanks {
+		at, odd = kept.Replace(word), "\n\t\\"
+	}
+	if rest, ok := strings.CutPrefix(at, "~/"); ok {
 		if w.Home == "" {
 			return nil
 		}
 		at = w.Home + "/" + rest
 	}
 	dir, begun := filepath.Split(at)
-	f, err := os.Open(dir)
+	f, err := os.Open(filepath.Clean(dir)) // none is this one
 	if err != nil {
 		return nil
 	}
@@ -109,14 +157,17 @@ func (w Words) paths(word string) (list []string) {
 	entries, _ := f.ReadDir(10 * maxCandidates) // some of a very large folder
 	for _, e := range entries {
 		name := e.Name()
-		if !strings.HasPrefix(name, begun) || begun == "" && strings.HasPrefix(name, ".") || strings.ContainsAny(name, " \n\t") || clean(name) != name {
+		if !strings.HasPrefix(name, begun) || begun == "" && strings.HasPrefix(name, ".") || strings.ContainsAny(name, odd) || clean(name) != name {
 			continue
 		}
 		end := " "
 		if e.IsDir() {
 			end = "/"
 		}
-		list = append(list, word[:len(word)-len(begun)]+name+end)
+		if blanks {
+			name = keep.Replace(name)
+		}
+		list = append(list, word[:strings.LastIndex(word, "/")+1]+name+end)
 	}
 	slices.Sort(list)
 	return list[:min(len(list), maxCandidates)]
@@ -129,5 +180,9 @@ func commonPrefix(list []string) string {
 			common = common[:len(common)-1]
 		}
 	}
-	return strings.TrimSuffix(strings.Join(common, ""), " ")
+	s := strings.Join(common, "")
+	if strings.HasSuffix(s, `\ `) {
+		return s
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(s, " "), `\`)
 }

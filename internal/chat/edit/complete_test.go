@@ -53,6 +53,29 @@ func TestComplete(t *testing.T) {
 			}
 		}
 	}
+	w.Paths = map[string]int{"/send": 2, "/get": 2}
+	t.Chdir(w.Home)
+	for _, c := range []struct {
+		text, want string
+		list       []string
+	}{
+		{"/send d|", "/send dave |", nil}, {"/send dave note|", "/send dave notes.txt |", nil}, {"  /send dave a b Bil|", "  /send dave a b Bilder/|", nil},
+		{"/send dave Bilder/|", "/send dave Bilder/|", []string{"Bilder/x.png ", "Bilder/y.png "}}, {"/send dave wi|", `/send dave with\ blank.txt |`, nil},
+		{`/send dave with\ b|`, `/send dave with\ blank.txt |`, nil}, {"/get 3 Bil|", "/get 3 Bilder/|", nil}, {"/get B|", "/get bob|", []string{"bob ", "bobby "}},
+		{"/send dave ~/note|", "/send dave ~/notes.txt |", nil}, {`/send dave x\ y |`, `/send dave x\ y |`, []string{"Bilder/", "notes.txt ", "nothing.md ", `with\ blank.txt `, "你好.txt "}}, {`/send da\ x|`, `/send da\ x|`, nil},
+		{"/msg dave note|", "/msg dave note|", nil}, {"/send dave zzz|", "/send dave zzz|", nil},
+	} {
+		text := parse(c.text)
+		done := text.Complete(w)
+		var list []string
+		if done != nil {
+			list = done.List
+		}
+		slices.Sort(c.list)
+		if shown(text) != c.want || !slices.Equal(list, c.list) {
+			t.Errorf("%q: %q, %q; not %q, %q", c.text, shown(text), list, c.want, c.list)
+		}
+	}
 	w.Home = ""
 	if text := parse("~/no|"); text.Complete(w) != nil || shown(text) != "~/no|" {
 		t.Errorf("without a home: %q", shown(text))
@@ -101,6 +124,7 @@ func FuzzComplete(f *testing.F) {
 	f.Add("", "@ab", " y", "ábc", -1)
 	f.Add("e", "../", "\u0301", "#🇩", 2)
 	w := words(f)
+	w.Paths = map[string]int{"/send": 2}
 	f.Fuzz(func(t *testing.T, before, word, after, name string, by int) {
 		w := w
 		w.Peers = append(slices.Clip(w.Peers), clean(name), clean(name)+"x")

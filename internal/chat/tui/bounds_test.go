@@ -101,7 +101,7 @@ func (s *slowScreen) Note(n chat.Note) error {
 	return nil
 }
 
-// What comes while a chat passes on what is left waits for nobody, and keeps its place.
+// Events that come while a chat passes on the rest wait for nobody, and keep their place.
 func TestFinishKeepsTheOrder(t *testing.T) {
 	m := newTestModel()
 	for _, text := range []string{"first", "second"} {

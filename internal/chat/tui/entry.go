@@ -24,7 +24,8 @@ type entry struct {
 type message struct {
 	said     overlay.Said
 	mine     bool
-	past     bool // it was said before the chat began
+	past     bool   // it was said before the chat began
+	offer    string // what it offers, escaped; empty: it is not an offer of files
 	edited   bool
 	deleted  bool
 	reacted  []reaction
@@ -58,11 +59,13 @@ func (p *painter) rows(e *entry) []string {
 	}
 	label, plain := p.label(e)
 	body, after := p.body(e)
-	first := clockWidth + ansi.StringWidth(plain) + len(": ")
 	colon := ": "
 	if e.said.Kind == overlay.KindAction {
-		first, colon = first-1, " "
+		colon = " "
+	} else if e.offer != "" {
+		colon = " offers "
 	}
+	first := clockWidth + ansi.StringWidth(plain) + len(colon)
 	rest := clockWidth + 2
 	if p.full {
 		rest = min(first, clockWidth+p.width/4)
@@ -136,10 +139,12 @@ func (p *painter) label(e *entry) (label, plain string) {
 
 // body is the text of a message, and what is said behind it.
 func (p *painter) body(e *entry) (body, after string) {
-	body = chat.Escape(chat.Body(e.said.Body, e.said.Binary))
+	body = chat.Escape(chat.Body(e.said))
 	switch {
 	case e.deleted:
 		body = "(deleted)"
+	case e.offer != "":
+		body = chat.Escape(e.offer)
 	case e.edited:
 		after = " (edited)"
 	}
@@ -302,11 +307,19 @@ func (m *message) react(r reaction) {
 	}
 }
 
+// text is what a message says, on its own.
+func (m *message) text() string {
+	if m.offer != "" {
+		return "offers " + m.offer
+	}
+	return chat.Body(m.said)
+}
+
 // maxBrief is how many columns of a message stand for it.
 const maxBrief = 40
 
 // brief is the beginning of a message.
-func brief(s overlay.Said) string { return clip(chat.Body(s.Body, s.Binary), maxBrief) }
+func brief(s overlay.Said) string { return clip(chat.Body(s), maxBrief) }
 
 // clip is the beginning of a text on one line, in at most so many columns and four times as many
 // bytes: a storm of marks takes no columns.

@@ -22,6 +22,7 @@ type (
 	ticked  struct{ n int }     // a hint has stood long enough
 	calm    struct{}            // nobody has come or gone, and no receipt has come, for a while
 	loaded  struct{ page page } // a page of the history has come
+	silent  struct{}            // transfers of which nothing is told are to be taken out of the row
 )
 
 // model is all that a chat knows. It is a [tea.Model].
@@ -37,6 +38,7 @@ type model struct {
 	focused bool
 
 	collecting bool // calm will come
+	listening  bool // silent will come
 	turning    int  // conversations put in front by keys, to which the front end has not come
 	ending     bool // the program is to quit, as soon as nothing is being printed
 	leaving    bool // it quits
@@ -58,8 +60,8 @@ func newModel(c *Chat) *model {
 
 // Init begins a program.
 func (m *model) Init() tea.Cmd {
-	m.ending, m.leaving, m.out.busy, m.wide = false, false, true, ansi.WcWidth
-	return tea.Batch(m.settle(), m.collect())
+	m.ending, m.leaving, m.listening, m.out.busy, m.wide = false, false, false, true, ansi.WcWidth
+	return tea.Batch(m.settle(), m.collect(), m.listen())
 }
 
 // settle waits until the renderer has drawn the screen in its new shape: before, it would print in
@@ -117,6 +119,10 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 		return tea.Batch(m.share()...)
 	case loaded:
 		return m.load(msg.page)
+	case silent:
+		m.listening = false
+		m.talk.files.forget(m.cfg.Now())
+		return m.listen()
 	case ticked:
 		if msg.n == m.prompt.hints {
 			m.prompt.hint, m.prompt.asked = "", nothing
@@ -257,7 +263,16 @@ func (m *model) share() (cmds []tea.Cmd) {
 	if n.soon {
 		cmds = append(cmds, m.collect())
 	}
-	return append(cmds, m.print())
+	return append(cmds, m.listen(), m.print())
+}
+
+// listen has silent come, once, while files are under way.
+func (m *model) listen() tea.Cmd {
+	if m.listening || len(m.talk.files) == 0 {
+		return nil
+	}
+	m.listening = true
+	return later(m.prompt.over, silence, silent{})
 }
 
 // collect has calm come, once.

@@ -4,8 +4,6 @@ import (
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
-
-	"quicpeer/internal/chat"
 )
 
 // notify says of which messages in a conversation a user is told who looks elsewhere.
@@ -28,7 +26,7 @@ func (n notify) wants(named bool) bool { return n == ofAll || n == ofMentions &&
 func notice(term string, e *entry) tea.Cmd {
 	const most = 100 // columns of the text
 	from := string(e.said.From)
-	text := clip(chat.Body(e.said.Body, e.said.Binary), most)
+	text := clip(e.text(), most)
 	seq := "\a"
 	switch {
 	case term == "linux" || term == "":

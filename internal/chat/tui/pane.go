@@ -329,7 +329,7 @@ func (f *found) lines(p *painter, height int) []string {
 		if s.To != overlay.Everyone {
 			where = " -> " + chat.OneLine(string(s.To))
 		}
-		row := fmt.Sprintf("%s%s %s%s: %s", mark, s.SentAt.Local().Format("2006-01-02 15:04"), chat.OneLine(string(s.From)), where, chat.OneLine(chat.Body(s.Body, s.Binary)))
+		row := fmt.Sprintf("%s%s %s%s: %s", mark, s.SentAt.Local().Format("2006-01-02 15:04"), chat.OneLine(string(s.From)), where, chat.OneLine(chat.Body(s)))
 		rows = append(rows, ansi.Truncate(row, p.width, "…"))
 	}
 	for len(rows) < height {

@@ -109,8 +109,8 @@ func (p *prompt) lies() promptLook {
 	return look
 }
 
-// draw draws the line, as much of it as there is room for, and what is below it. It returns where
-// the cursor is.
+// draw draws the line, as much of it as there is room for, the files under way above it, and what is below it. It
+// returns where the cursor is.
 func (p *prompt) draw() (rows []string, x, y int) {
 	look := p.lies()
 	text := &p.text
@@ -137,6 +137,12 @@ func (p *prompt) draw() (rows []string, x, y int) {
 			b.WriteString(shownCluster(c))
 		}
 		rows = append(rows, b.String())
+	}
+	if row := p.talk.files.row(look.width); row != "" && p.size.Height > 3 {
+		if p.talk.cfg.Colour {
+			row = chat.Dim(row)
+		}
+		rows, from = append([]string{row}, rows...), from-1
 	}
 	if p.size.Height > 2 {
 		below := p.below(look.width)
@@ -265,7 +271,7 @@ func (p *prompt) completeWord() { p.complete = p.text.Complete(p.words()) }
 
 // words are what can be completed: who has spoken last comes first.
 func (p *prompt) words() edit.Words {
-	w := edit.Words{Commands: chat.Commands(), Home: p.talk.cfg.Home}
+	w := edit.Words{Commands: chat.Commands(), Home: p.talk.cfg.Home, Paths: chat.PathCommands}
 	listed := map[certs.ID]bool{p.talk.cfg.Self: true}
 	name := func(id certs.ID) {
 		if !listed[id] {

@@ -9,6 +9,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/internal/chat"
 	"quicpeer/overlay"
+	"quicpeer/overlay/files"
 )
 
 const longText = "This is a text of several rows: each goes on under the text before, not under the name, so that the eye finds who speaks. " +
@@ -71,6 +72,7 @@ func lineStories() []story {
 			s.settle()
 			s.Press("enter")
 		}},
+		{name: "line-files", shows: "Files are offered, come and go: a row above the line says how far they are.", play: exchange},
 		{name: "line-leave", shows: "Ctrl-C on an empty line asks before.", play: func(s *stage) {
 			s.ready("bob")
 			s.Press("ctrl+c")
@@ -136,6 +138,34 @@ func replies(s *stage) {
 	s.settle()
 	s.say("bob", "the notes are in the wiki")
 	s.say("bob", "and I have added yours")
+}
+
+// exchange offers files and has them come and go.
+func exchange(s *stage) {
+	s.ready("bob", "carol")
+	body := func(name string) string {
+		return fmt.Sprintf(`{"name":%q,"size":2300000,"files":1,"manifest":"%064d"}`, name, 0)
+	}
+	offer := func(e files.Offered) {
+		e.Message = s.event(overlay.Message{From: e.From, To: e.To, Kind: overlay.KindFile, Body: body(e.Name)})
+		_ = s.front.Show(e)
+	}
+	offer(files.Offered{File: 3, From: "bob", To: "me", Name: "report.pdf", Size: 2_300_000, Files: 1, Names: []string{"report.pdf"}, Path: overlay.PathDirect})
+	s.later(time.Minute)
+	offer(files.Offered{File: 4, From: "bob", To: "me", Name: "photos", Size: 3_200_000_000, Files: 412, Names: []string{"photos/", "photos/sea.jpg", "photos/\x1b[2J\u202egpj.exe"}, Path: overlay.PathRelayed, Note: "from the sea"})
+	_ = s.front.Show(overlay.Sent{Message: overlay.MessageID{99}, To: "carol", Kind: overlay.KindFile, Body: body("talk.mp4")})
+	_ = s.front.Show(files.Offered{File: 5, From: "me", To: "carol", Name: "talk.mp4", Size: 700_000_000, Files: 1, Names: []string{"talk.mp4"}, Path: overlay.PathDirect})
+	_ = s.front.Show(overlay.Delivered{To: "carol", Message: overlay.MessageID{99}, Ref: "the offer of talk.mp4"})
+	s.later(time.Minute)
+	_ = s.front.Show(files.Progress{File: 1, Peer: "dave", Name: "old.iso", Bytes: 99, Of: 100, Rate: 1000})
+	_ = s.front.Show(files.Progress{File: 2, Peer: "dave", Name: "older.iso", Bytes: 99, Of: 100, Rate: 1000})
+	_ = s.front.Show(files.Done{File: 1, Peer: "dave", Name: "old.iso", Path: "/home/me/old.iso", Paths: []string{"/home/me/old.iso"}})
+	_ = s.front.Show(files.Ended{File: 2, Name: "older.iso", Error: "older.iso has changed"})
+	_ = s.front.Show(files.Progress{File: 3, Peer: "bob", Name: "report.pdf", Bytes: 1, Of: 100, Rate: 1000, Left: time.Hour})
+	_ = s.front.Show(files.Progress{File: 3, Peer: "bob", Name: "report.pdf", Bytes: 45, Of: 100, Rate: 12_300_000, Left: 34 * time.Second})
+	_ = s.front.Show(files.Progress{File: 5, Ours: true, Peer: "carol", Name: "talk.mp4", Bytes: 7, Of: 100, Rate: 800_000, Left: 2 * time.Hour})
+	s.settle()
+	s.Send("what is being typed stands below")
 }
 
 func crowdStory(s *stage) {
@@ -221,6 +251,11 @@ func fullStories() []story {
 		}},
 		{name: "full-changes", full: true, shows: "An edit, a deletion, reactions, a late message, in their places.", play: changes},
 		{name: "full-replies", full: true, shows: "Replies in full screen; who is away is marked at the side.", play: replies},
+		{name: "full-files", full: true, shows: "Files that bob has offered, in the conversation with him.", play: func(s *stage) {
+			exchange(s)
+			s.settle()
+			s.Press("alt+2")
+		}},
 		{name: "full-direct", full: true, shows: "A conversation with one peer: what has arrived, what waits, and an edit in the line.", play: func(s *stage) {
 			s.ready("bob")
 			s.hear("bob", "me", "did you get the file?")

@@ -10,6 +10,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/internal/chat"
 	"quicpeer/overlay"
+	"quicpeer/overlay/files"
 )
 
 // talk is what is said, and by whom: the conversations, and who is here. It draws nothing.
@@ -21,6 +22,7 @@ type talk struct {
 	unseen bool // the end of the conversation in front is not on the screen
 	news   news
 	acts   acts
+	files  underway
 }
 
 // acts are this peer's edits and the like that have no receipt yet.
@@ -115,7 +117,17 @@ func (t *talk) event(event overlay.Event) {
 			t.calmDown()
 		}
 		t.heard(t.newEntry(t.cfg.Now(), e.Said()))
+	case chat.Offering:
+		if t.crowd.moved(e.From) {
+			t.calmDown()
+		}
+		offer := t.newEntry(t.cfg.Now(), e.Said())
+		offer.offer = e.Text()
+		t.heard(offer)
 	case overlay.Sent:
+		if chat.OfferOf(e.Said("", t.cfg.Key)) != "" {
+			return // a note has its number
+		}
 		t.heard(t.newEntry(t.cfg.Now(), e.Said(t.cfg.Self, t.cfg.Key)))
 	case overlay.Delivered:
 		t.delivered(e)
@@ -125,6 +137,14 @@ func (t *talk) event(event overlay.Event) {
 	case overlay.Failed:
 		t.fate(e.To, e.Message, overlay.StateFailed, e.Error)
 		t.remark(chat.Note{Mark: "!", About: e.To, Text: fmt.Sprintf("not delivered to %s (%s): %s", t.colour(e.To), chat.OneLine(e.Error), t.excerptOf(e.To, e.Message, e.Ref))})
+	default:
+		t.files.note(event, t.cfg.Now())
+		if _, ok := event.(files.Progress); ok {
+			return // the row has it
+		}
+		if n, ok := chat.FileNote(event, t.colour); ok {
+			t.remark(n)
+		}
 	}
 }
 
@@ -146,7 +166,7 @@ func (t *talk) colour(id certs.ID) string {
 
 // newEntry makes an entry of a message.
 func (t *talk) newEntry(at time.Time, s overlay.Said) *entry {
-	return &entry{at: at, message: message{said: s, mine: s.From == t.cfg.Self && s.Key == t.cfg.Key}}
+	return &entry{at: at, message: message{said: s, offer: chat.OfferOf(s), mine: s.From == t.cfg.Self && s.Key == t.cfg.Key}}
 }
 
 // place is the conversation of a message.

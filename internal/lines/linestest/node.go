@@ -40,6 +40,7 @@ type Node struct {
 	Sum         lines.Status
 	Told        []overlay.Said // the history; a query gets its last ones
 	Asked       overlay.Query  // the last one
+	Shared      Files
 
 	id     certs.ID
 	mu     sync.Mutex
@@ -51,7 +52,7 @@ type Node struct {
 
 // New returns a node that is ready.
 func New(id certs.ID) *Node {
-	n := &Node{id: id, Queue: make(chan overlay.Event, 100), stop: make(chan struct{})}
+	n := &Node{id: id, Queue: make(chan overlay.Event, 100), stop: make(chan struct{}), Shared: Files{self: id}}
 	n.Queue <- overlay.Ready{ID: id}
 	return n
 }
