@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test test-pure test-long check generate picture demo demo-private bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle bench-running bench-carried sim fuzz scenario torture lab clean help
+.PHONY: build test test-pure test-long check generate picture demo demo-private bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle bench-running bench-carried bench-files sim fuzz scenario torture lab clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -76,6 +76,9 @@ bench-broadcast: ## measure messages to everyone beside gossipsub; FLAGS=-help
 bench-carried: ## measure links over other peers beside direct ones; FLAGS=-help
 	go -C scripts/bench run ./carried $(FLAGS)
 
+bench-files: ## measure files beside a bare stream, scp, croc: rate, memory; FLAGS=-help
+	go -C scripts/bench run ./files $(FLAGS)
+
 sim: ## simulate networks of 1000 and 10,000 peers: crashes, cuts, churn; FLAGS=-help
 	go run ./scripts/sim $(FLAGS)
 
@@ -85,7 +88,7 @@ fuzz: ## fuzz every Fuzz function, FUZZTIME=60s each; then properties at random
 scenario: ## play FILE=scripts/scenarios/seed.txtar, or your own; FLAGS=-show to watch
 	go run ./scripts/scenario $(FLAGS) $(FILE)
 
-torture: ## kill, freeze, cut off real peers and judge each message; FLAGS=-help
+torture: ## kill, freeze, cut off real peers, judge each message or file; FLAGS=-help
 	go run ./scripts/torture $(FLAGS)
 
 lab: ## put real peers behind NATs and measure how they get at each other; FLAGS=-help

@@ -25,16 +25,16 @@ const module = "quicpeer"
 // may import all.
 var may = map[string][]string{
 	".":                              {"internal/cli"},
-	"internal/cli":                   {"internal/chat", "internal/chat/edit", "internal/chat/tui", "internal/control", "internal/doctor", "internal/hooks", "internal/jsonl", "internal/lines", "internal/metrics", "internal/service", "internal/terminal", "internal/nearest", "overlay", "transport", "certs", "pb"},
-	"internal/control":               {"internal/chat", "internal/chat/edit", "internal/chat/tui", "internal/jsonl", "internal/lines", "internal/service", "internal/terminal", "overlay", "certs"},
-	"internal/service":               {"internal/jsonl", "internal/lines", "overlay", "certs", "pb"},
-	"internal/chat":                  {"internal/lines", "internal/nearest", "overlay", "certs"},
+	"internal/cli":                   {"internal/chat", "internal/chat/edit", "internal/chat/tui", "internal/control", "internal/doctor", "internal/hooks", "internal/jsonl", "internal/lines", "internal/metrics", "internal/service", "internal/terminal", "internal/nearest", "overlay", "overlay/files", "transport", "certs", "pb"},
+	"internal/control":               {"internal/chat", "internal/chat/edit", "internal/chat/tui", "internal/jsonl", "internal/lines", "internal/service", "internal/terminal", "overlay", "overlay/files", "certs"},
+	"internal/service":               {"internal/jsonl", "internal/lines", "overlay", "overlay/files", "certs", "pb"},
+	"internal/chat":                  {"internal/lines", "internal/nearest", "overlay", "overlay/files", "certs"},
 	"internal/chat/edit":             {"certs", "pb"},
-	"internal/chat/tui":              {"internal/chat", "internal/chat/edit", "internal/lines", "internal/terminal", "overlay", "certs"},
-	"internal/jsonl":                 {"internal/lines", "internal/nearest", "overlay", "certs"},
-	"internal/lines":                 {"internal/terminal", "overlay", "certs", "pb"},
-	"internal/lines/linestest":       {"internal/lines", "overlay", "certs", "pb"},
-	"internal/metrics":               {"overlay"},
+	"internal/chat/tui":              {"internal/chat", "internal/chat/edit", "internal/lines", "internal/terminal", "overlay", "overlay/files", "certs"},
+	"internal/jsonl":                 {"internal/lines", "internal/nearest", "overlay", "overlay/files", "certs"},
+	"internal/lines":                 {"internal/terminal", "overlay", "overlay/files", "certs", "pb"},
+	"internal/lines/linestest":       {"internal/lines", "overlay", "overlay/files", "certs", "pb"},
+	"internal/metrics":               {"overlay", "overlay/files"},
 	"internal/terminal":              {},
 	"internal/hooks":                 {"overlay", "certs"},
 	"internal/doctor":                {"overlay", "transport", "transport/portmap", "certs"},
@@ -44,6 +44,7 @@ var may = map[string][]string{
 	"internal/emulator/emulatortest": {"internal/emulator"},
 
 	"overlay":                    {"overlay/core", "overlay/core/base", "overlay/core/past", "overlay/replay", "overlay/messaging", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
+	"overlay/files":              {"overlay", "overlay/files/manifest", "overlay/files/place", "overlay/files/journal", "transport", "certs", "pb"},
 	"overlay/core":               {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/gossip", "overlay/core/reach", "overlay/core/custody", "overlay/core/past", "overlay/core/broadcast", "overlay/core/detect", "overlay/core/reconcile", "overlay/core/join", "overlay/core/neighbours", "certs", "pb"},
 	"overlay/core/base":          {"certs", "pb"},
 	"overlay/core/table":         {"overlay/core/base", "certs", "pb"},
@@ -64,6 +65,9 @@ var may = map[string][]string{
 	"overlay/messaging":          {"overlay/messaging/delivery", "overlay/messaging/store", "transport", "certs", "pb", "internal/nearest"},
 	"overlay/messaging/delivery": {"certs", "pb"},
 	"overlay/messaging/store":    {"overlay/messaging/delivery", "certs", "pb"},
+	"overlay/files/manifest":     {},
+	"overlay/files/place":        {"overlay/files/manifest"},
+	"overlay/files/journal":      {},
 	"transport":                  {"certs", "pb"},
 	"transport/simtest":          {"transport", "certs", "pb"},
 	"transport/discovery":        {"transport", "certs"},
@@ -73,7 +77,7 @@ var may = map[string][]string{
 }
 
 // quicUsers are the packages that may import quic-go, besides tests.
-var quicUsers = []string{"transport", "transport/simtest", "scripts/bench/messages", "scripts/bench/carried"}
+var quicUsers = []string{"transport", "transport/simtest", "scripts/bench/messages", "scripts/bench/carried", "scripts/bench/files"}
 
 // screenUsers are the packages that may import charm.land's and charmbracelet's, besides tests: what
 // the screen is made of stays in them.

@@ -60,8 +60,18 @@ func newPeers(n int, dir string) (peers []*peer, err error) {
 	return peers, err
 }
 
-// start starts the peer's next run. join are addresses.
+// start starts the peer's next run, and has the history see what it prints. join are addresses.
 func (p *peer) start(s settings, h *history, join []string) error {
+	r := h.begin(p.name)
+	err := p.launch(s, r.number, join, func(_ *harness.Process, line []byte) { h.see(r, line) })
+	if err == nil {
+		p.run = r
+	}
+	return err
+}
+
+// launch starts a process of the peer, and hands over each whole line that it prints.
+func (p *peer) launch(s settings, number int, join []string, see func(*harness.Process, []byte)) error {
 	words := []string{
 		"--json", "--id", p.name, "--state-dir", p.path + ".state", "--listen", p.address,
 		"--cut-file", p.path + ".cuts", "--log-level", "warn", "--join-timeout", "0",
@@ -81,14 +91,13 @@ func (p *peer) start(s settings, h *history, join []string) error {
 	if err != nil {
 		return err
 	}
-	r := h.begin(p.name)
-	fmt.Fprintf(log, "---- %s run %d\n", clock(time.Now()), r.number)
-	process, err := harness.Start(harness.Spec{Cmd: cmd, Queue: mostInput, Line: func(_ *harness.Process, line []byte) {
+	fmt.Fprintf(log, "---- %s run %d\n", clock(time.Now()), number)
+	process, err := harness.Start(harness.Spec{Cmd: cmd, Queue: mostInput, Line: func(running *harness.Process, line []byte) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
 			return // the process was killed in the middle of it
 		}
-		h.see(r, line)
-		fmt.Fprintf(events, "%s %d %s\n", time.Now().Format("15:04:05.000000"), r.number, beginning(line))
+		see(running, line)
+		fmt.Fprintf(events, "%s %d %s\n", time.Now().Format("15:04:05.000000"), number, beginning(line))
 	}})
 	if err != nil {
 		events.Close()
@@ -98,7 +107,7 @@ func (p *peer) start(s settings, h *history, join []string) error {
 		<-process.Gone()
 		events.Close()
 	}()
-	p.process, p.run, p.running, p.doomed, p.frozen = process, r, true, notDoomed, false
+	p.process, p.running, p.doomed, p.frozen = process, true, notDoomed, false
 	return nil
 }
 

@@ -15,14 +15,25 @@ import (
 // has it. Its seed is fixed, so that a failure is not a matter of luck; make torture draws
 // another one each time.
 func TestTorture(t *testing.T) {
+	s := short
+	s.seed = 3 // in which every kind of trouble comes
+	s.test(t)
+}
+
+// TestTortureFiles is the same of files.
+func TestTortureFiles(t *testing.T) {
+	s := short
+	s.files, s.seed = true, 1
+	s.test(t)
+}
+
+func (s settings) test(t *testing.T) {
 	if testing.Short() {
 		t.Skip("lets real processes run for a minute")
 	}
 	if err := harness.ReadSources(); err != nil {
 		t.Fatal(err)
 	}
-	s := short
-	s.seed = 3 // in which every kind of trouble comes
 	var report strings.Builder
 	ok, err := s.play(t.Context(), harness.HasRaceDetector(), &report)
 	if err != nil {

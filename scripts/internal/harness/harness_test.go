@@ -2,6 +2,7 @@ package harness
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -119,6 +120,44 @@ func TestWriteCuts(t *testing.T) {
 		}
 		if got, err := os.ReadFile(name); err != nil || string(got) != want {
 			t.Errorf("%q, %v", got, err)
+		}
+	}
+}
+
+// A copy is not one if a byte, a name, the permissions, the time or the length is another.
+func TestCheckCopy(t *testing.T) {
+	at := time.Unix(1e9, 0)
+	for what, do := range map[string]func(name string, was []byte) error{
+		"byte": func(name string, was []byte) error {
+			return errors.Join(os.WriteFile(name, append([]byte{was[0] + 1}, was[1:]...), 0), os.Chtimes(name, at, at))
+		},
+		"length": func(name string, was []byte) error {
+			return errors.Join(os.WriteFile(name, was[1:], 0), os.Chtimes(name, at, at))
+		},
+		"time": func(name string, _ []byte) error { return os.Chtimes(name, at, at.Add(time.Microsecond)) },
+		"mode": func(name string, _ []byte) error { return os.Chmod(name, 0o444) },
+		"name": func(name string, _ []byte) error { return os.Rename(name, name+"x") },
+		"more": func(name string, _ []byte) error { return os.Mkdir(name+"x", 0o755) },
+		"less": func(name string, _ []byte) error { return os.Remove(name) },
+	} {
+		dir := t.TempDir()
+		of, copied := filepath.Join(dir, "of"), filepath.Join(dir, "copied")
+		for _, top := range []string{of, copied} {
+			if size, err := MakeFiles(top, 3, 5000, 1); err != nil || size < 3 || size > 15000 {
+				t.Fatal(size, err)
+			}
+		}
+		err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error { return errors.Join(err, os.Chtimes(name, at, at)) })
+		if err = errors.Join(err, CheckCopy(of, copied)); err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Join(copied, "0000", "01 é 漢.bin")
+		was, err := os.ReadFile(name)
+		if err = errors.Join(err, do(name, was)); err != nil {
+			t.Fatal(err)
+		}
+		if err = CheckCopy(of, copied); err == nil {
+			t.Errorf("another %s is not seen", what)
 		}
 	}
 }

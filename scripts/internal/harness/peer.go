@@ -18,12 +18,13 @@ type Peer struct {
 
 // StartPeer starts a peer on a free port of loopback, with a state directory of its name in dir,
 // and waits until it is ready. join is the address of another peer or empty. Each line that it
-// prints is handed to each, as by Spec.Line.
-func StartPeer(program, dir, id, join string, each func(p *Process, line []byte)) (p *Peer, err error) {
+// prints is handed to each, as by Spec.Line. More words of the command line come last, and win.
+func StartPeer(program, dir, id, join string, each func(p *Process, line []byte), more ...string) (p *Peer, err error) {
 	words := []string{"--json", "--id", id, "--state-dir", filepath.Join(dir, id), "--listen", "127.0.0.1:0", "--log-level", "warn", "--drain", "1m"}
 	if join != "" {
 		words = append(words, "--join", join)
 	}
+	words = append(words, more...)
 	p = &Peer{}
 	cmd := exec.Command(program, words...)
 	cmd.Stderr = &p.warnings
