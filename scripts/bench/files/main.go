@@ -20,7 +20,7 @@
 // scp goes through an sshd that is started with keys of its own, croc through its own relay. Either is skipped, with a
 // word, if it is missing.
 //
-// What is compared runs in turn, after a round that warms up; before each run the disk is synced. Figures are medians over
+// Rivals run in turn, after a round that warms up; before each run the disk is synced. Figures are medians over
 // the rounds. A ratio is the median of the ratios of each round. All processes share the processors and the disk, and the
 // file is in the page cache when it is sent.
 //
