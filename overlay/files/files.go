@@ -44,7 +44,7 @@ type Config struct {
 
 // Errors of the calls.
 var (
-	ErrUnknownFile = errors.New("no file has that number: /files lists them")
+	ErrUnknownFile = errors.New("no file has that number: /files, or quicpeer file list, has them")
 	ErrOver        = errors.New("that file is over already")
 	ErrOurs        = errors.New("that is an offer of this peer")
 	ErrAccepted    = errors.New("that file was accepted already")

@@ -241,8 +241,10 @@ func TestCarried(t *testing.T) {
 		src := w.dir("alice", "out")
 		w.tree(src, map[string][]byte{"f": random(1, 20<<20)})
 		_, got := offer(t, alice, bob, filepath.Join(src, "f"))
-		if got.Path != overlay.PathRelayed {
-			t.Errorf("offered: %+v", got)
+		for _, e := range []Offered{got, await(alice, time.Minute, always[Offered])} {
+			if e.Path != overlay.PathRelayed {
+				t.Errorf("offered: %+v", e)
+			}
 		}
 		if _, err := bob.Accept(got.File, "", ""); err != nil {
 			t.Fatal(err)

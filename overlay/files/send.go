@@ -102,6 +102,10 @@ func (f *Files) Offer(ctx context.Context, to certs.ID, s Source, ref string) (T
 		f.book.remove(t)
 		return Transfer{}, err
 	}
+	who, err := f.node.Whois(to) // of a room, everyone, or a peer that was never met it says nothing
+	f.mu.Lock()
+	t.Relayed = t.Relayed || err == nil && who.How == overlay.HowRelayed
+	f.mu.Unlock()
 	now := t.snapshot()
 	f.book.tell(Offered{
 		File: now.File, Message: now.Message, From: now.From, To: to, Name: now.Name, Size: now.Size, Files: now.Files, Names: now.Names, Note: now.Note,
