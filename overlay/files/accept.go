@@ -32,8 +32,22 @@ func (f *Files) Handle(e overlay.Event) []overlay.Event {
 		}
 	case overlay.PeerJoined:
 		f.awake(e.ID)
+	case overlay.PeerLeft:
+		f.depart(e.ID)
 	}
 	return nil
+}
+
+// depart ends what is asked of a peer that has left or crashed: its connection would be waited for until it is silent for
+// pb.IdleTimeout, and meanwhile the peer may be back.
+func (f *Files) depart(id certs.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.transfers {
+		if !t.Ours && t.From == id && t.leave != nil {
+			t.leave(overlay.ErrUnknownPeer)
+		}
+	}
 }
 
 // awake lets the pulls from a peer try again.

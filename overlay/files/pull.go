@@ -172,15 +172,27 @@ func (p *pull) attempt(ctx context.Context) error {
 			return err
 		}
 	}
-	b, err := p.openBulk(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer closeBulk(b)
-	if !done {
-		if err := p.bring(ctx, b); err != nil {
-			return err
+	here, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	p.mu.Lock()
+	t.leave = leave
+	p.mu.Unlock()
+	b, err := p.openBulk(here, t)
+	if err == nil {
+		defer closeBulk(b)
+		if !done {
+			err = p.bring(here, b)
 		}
+	}
+	p.mu.Lock()
+	t.leave = nil
+	p.mu.Unlock()
+	if err != nil {
+		_, isFatal := errors.AsType[*fatal](err)
+		if cause := context.Cause(here); !isFatal && ctx.Err() == nil && cause != nil {
+			err = cause // the sender has left
+		}
+		return err
 	}
 	// Close waits for this: a peer that runs for one transfer alone ends when that is done.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), havePatience)

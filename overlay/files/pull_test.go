@@ -46,6 +46,29 @@ func TestDoneIsRemembered(t *testing.T) {
 	})
 }
 
+// A receiver knows as soon as the network that its sender has crashed, and goes on when the sender is back.
+func TestSenderCrashes(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		slow := Config{Up: 1 << 20}
+		alice, bob := w.pair(slow, Config{})
+		src := w.dir("alice", "out")
+		w.tree(src, map[string][]byte{"f": random(1, 12<<20)})
+		_, got := offer(t, alice, bob, filepath.Join(src, "f"))
+		if _, err := bob.Accept(got.File, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		await(bob, time.Minute, func(e Progress) bool { return e.Bytes > 3<<20 })
+		alice.stop()
+		if e := await(bob, 5*time.Second, always[Waits]); e.Reason != "alice is not here" {
+			t.Errorf("it waits: %+v", e)
+		}
+		alice = w.start(slow, "alice", "bob")
+		await(bob, 5*time.Second, func(e Progress) bool { return e.Bytes > 4<<20 })
+		await(bob, time.Minute, always[Done])
+		w.same(src, w.dir("bob", "in"))
+	})
+}
+
 // A disk that goes away and comes back holds a transfer up for that long only.
 func TestDirectoryAway(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {

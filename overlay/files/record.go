@@ -73,6 +73,7 @@ type transfer struct {
 	wake   chan struct{}
 	cancel context.CancelCauseFunc // of the pull; nil: none runs
 	ended  chan struct{}           // closed at its end
+	leave  context.CancelCauseFunc // of the attempt that is under way: its sender has left; nil: none is
 
 	saving sync.Mutex // taken before book.mu
 }
