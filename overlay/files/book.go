@@ -17,6 +17,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay"
 	"quicpeer/overlay/files/journal"
+	"quicpeer/overlay/messaging/store"
 )
 
 // book holds the transfers of a node.
@@ -99,20 +100,20 @@ func (b *book) read() error {
 // sweep removes what a crash has left of transfers that are not remembered, whose numbers are given again, and of offers
 // of ours that are over.
 func (b *book) sweep() error {
+	if err := store.RemoveLeftovers(b.dir); err != nil {
+		return err
+	}
 	names, err := filepath.Glob(filepath.Join(b.dir, "*"))
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		base := strings.TrimSuffix(filepath.Base(name), ".new")
-		number, suffix, _ := strings.Cut(base, ".")
+		number, suffix, _ := strings.Cut(filepath.Base(name), ".")
 		n, err := strconv.Atoi(number)
-		if suffix = "." + suffix; err != nil || suffix != recordFile && suffix != manifestFile && suffix != sumsFile {
+		if suffix = "." + suffix; err != nil || suffix != manifestFile && suffix != sumsFile {
 			continue
 		}
-		t := b.transfers[n]
-		isNew := base != filepath.Base(name)
-		if isNew || suffix != recordFile && (t == nil || t.Ours && t.State.Over()) {
+		if t := b.transfers[n]; t == nil || t.Ours && t.State.Over() {
 			if err := os.Remove(name); err != nil {
 				return err
 			}

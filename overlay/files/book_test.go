@@ -19,7 +19,7 @@ func TestLeftBehind(t *testing.T) {
 		}
 		bob.stop()
 		state := w.dir("bob", "files")
-		w.tree(state, map[string][]byte{"1.manifest": []byte("half"), "1.json.new": []byte("{"), "2.manifest": []byte("another"), "2.hashes": []byte("another"), "9.json.new": nil})
+		w.tree(state, map[string][]byte{"1.manifest": []byte("half"), ".new-1.json-7": []byte("{"), "2.manifest": []byte("another"), "2.hashes": []byte("another"), ".new-9.json-8": nil})
 		bob = w.start(Config{Accept: Rule{All: true}}, "bob", "alice")
 		if _, err := bob.Accept(got.File, "", ""); err != nil {
 			t.Fatal(err)

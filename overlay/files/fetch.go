@@ -9,8 +9,8 @@ import (
 	"io"
 	"time"
 
-	"quicpeer/overlay/files/journal"
 	"quicpeer/overlay/files/manifest"
+	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
@@ -60,5 +60,5 @@ func (t *transfer) keepManifest(b []byte) (*manifest.Manifest, error) {
 	}
 	t.saving.Lock() // Names may have asked for it as well
 	defer t.saving.Unlock()
-	return m, journal.WriteFile(t.path(manifestFile), b)
+	return m, store.ReplaceFile(t.path(manifestFile), b)
 }

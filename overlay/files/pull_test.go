@@ -27,13 +27,21 @@ func TestDoneIsRemembered(t *testing.T) {
 		if _, err := bob.Accept(got.File, "", ""); err != nil {
 			t.Fatal(err)
 		}
-		block := w.dir("bob", "files", "1.json.new") // as a full disk does
+		record := filepath.Join(w.dir("bob", "files"), "1.json")
+		kept, err := os.ReadFile(record)
+		if err == nil {
+			err = os.Remove(record)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.dir("bob", "files", "1.json", "x") // nothing can take its place, as on a full disk
 		time.Sleep(time.Minute)
 		if have[Done](bob) || !have[Waits](bob) {
 			t.Errorf("%+v", bob.Transfers())
 		}
 		bob.stop()
-		if err := os.Remove(block); err != nil {
+		if err := errors.Join(os.RemoveAll(record), os.WriteFile(record, kept, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		bob = w.start(Config{}, "bob", "alice")
@@ -62,7 +70,7 @@ func TestSenderCrashes(t *testing.T) {
 		if e := await(bob, 5*time.Second, always[Waits]); e.Reason != "alice is not here" {
 			t.Errorf("it waits: %+v", e)
 		}
-		alice = w.start(slow, "alice", "bob")
+		w.start(slow, "alice", "bob")
 		await(bob, 5*time.Second, func(e Progress) bool { return e.Bytes > 4<<20 })
 		await(bob, time.Minute, always[Done])
 		w.same(src, w.dir("bob", "in"))

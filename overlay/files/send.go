@@ -10,8 +10,8 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
-	"quicpeer/overlay/files/journal"
 	"quicpeer/overlay/files/manifest"
+	"quicpeer/overlay/messaging/store"
 	"quicpeer/pb"
 )
 
@@ -157,7 +157,7 @@ func (f *Files) begin(ctx context.Context, t *transfer, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := journal.WriteFile(t.path(manifestFile), own); err != nil {
+	if err := store.ReplaceFile(t.path(manifestFile), own); err != nil {
 		return err
 	}
 	if err := t.save(); err != nil { // without it the receiver would ask for what nobody knows

@@ -13,6 +13,8 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+
+	"quicpeer/overlay/messaging/store"
 )
 
 // maxChunks is 64 TiB of chunks of 1 MiB, which no disk of a receiver holds. A guess.
@@ -55,7 +57,7 @@ func OpenHashes(path string, chunks int64) (*Hashes, error) {
 	}
 	err := checkRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = replace(path, header(chunks))
+		err = store.ReplaceFile(path, header(chunks))
 	}
 	if err != nil {
 		return nil, err

@@ -59,7 +59,7 @@ func (s *State) Enter(m Membership) error {
 		return nil
 	}
 	if s.Dir != "" {
-		if err := replaceFile(filepath.Join(s.Dir, networkFile), m.encode()); err != nil {
+		if err := ReplaceFile(filepath.Join(s.Dir, networkFile), m.encode()); err != nil {
 			return err
 		}
 	}

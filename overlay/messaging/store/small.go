@@ -174,17 +174,18 @@ func makeKey(path string) (*certs.Identity, error) {
 		return nil, err
 	}
 	b := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err := replaceFile(path, b); err != nil {
+	if err := ReplaceFile(path, b); err != nil {
 		return nil, err
 	}
 	return certs.NewIdentity(private.Seed()), nil
 }
 
-const temporary = ".new-" // what replaceFile's unfinished files begin with
+const temporary = ".new-" // what ReplaceFile's unfinished files begin with
 
-// replaceFile writes a file so that after a crash at any point there is either
-// the old one or the new one, whole. Only its owner may read it.
-func replaceFile(path string, content []byte) (err error) {
+// ReplaceFile writes a file so that after a crash at any point there is either
+// the old one or the new one, whole. Only its owner may read it. What a crash leaves
+// beside it is up to RemoveLeftovers.
+func ReplaceFile(path string, content []byte) (err error) {
 	dir, name := filepath.Split(path)
 	f, err := os.CreateTemp(dir, temporary+name+"-*") // made with mode 0600
 	if err != nil {
@@ -229,9 +230,9 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// removeLeftovers removes what a crash in replaceFile has left. The caller holds
-// the lock, so nobody is writing.
-func removeLeftovers(dir string) error {
+// RemoveLeftovers removes what a crash in ReplaceFile has left in a directory. The caller holds
+// the lock of the state directory, so nobody is writing.
+func RemoveLeftovers(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err

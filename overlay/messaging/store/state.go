@@ -76,7 +76,7 @@ func OpenState(dir string, id certs.ID) (state *State, err error) {
 			lock.Close()
 		}
 	}()
-	if err := removeLeftovers(dir); err != nil {
+	if err := RemoveLeftovers(dir); err != nil {
 		return nil, err
 	}
 	state = &State{Dir: dir, lock: lock}
@@ -120,7 +120,7 @@ func (s *State) load(want certs.ID) error {
 		if stored = want; stored == "" {
 			stored = certs.RandomID(rand.Reader)
 		}
-		if err := replaceFile(filepath.Join(s.Dir, idFile), []byte(stored+"\n")); err != nil {
+		if err := ReplaceFile(filepath.Join(s.Dir, idFile), []byte(stored+"\n")); err != nil {
 			return err
 		}
 	}
@@ -166,7 +166,7 @@ func (s *State) NextEpoch(least uint64) (uint64, error) {
 	epoch := max(least, s.epoch+1)
 	if s.Dir != "" {
 		path := filepath.Join(s.Dir, epochFile)
-		if err := replaceFile(path, []byte(strconv.FormatUint(epoch, 10)+"\n")); err != nil {
+		if err := ReplaceFile(path, []byte(strconv.FormatUint(epoch, 10)+"\n")); err != nil {
 			return 0, err
 		}
 	}
