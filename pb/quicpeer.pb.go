@@ -5393,7 +5393,7 @@ func (x *FileAnswer) GetSize() uint64 {
 
 // FileManifest is what a transfer of files consists of, without the contents. The SHA-256 of its
 // bytes, as the sender has encoded it, stands in the offer; the receiver asks the sender for them.
-// At most 32 MiB and 100,000 entries.
+// At most 32 MiB and 131,072 entries.
 //
 // The entries are sorted by their paths, part by part and byte by byte: a directory, then all that is
 // in it, then what follows it. Every directory is an entry. The contents of all files, one behind

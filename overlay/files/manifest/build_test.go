@@ -215,7 +215,12 @@ func TestOnDisk(t *testing.T) {
 func TestTooMuch(t *testing.T) {
 	all := fstest.MapFS{}
 	for i := range MaxEntries {
-		all[fmt.Sprintf("top/%06d", i)] = &fstest.MapFile{}
+		all[fmt.Sprintf("top/%02d/%06d", i/10_000, i)] = &fstest.MapFile{}
+		if i == 100_000-1 {
+			if m, _, err := Build(context.Background(), []Root{{FS: all, Name: "top"}}); err != nil || m.Len() != 100_011 {
+				t.Errorf("100,000 files: %v", err)
+			}
+		}
 	}
 	if _, _, err := Build(context.Background(), []Root{{FS: all, Name: "top"}}); err == nil || !strings.Contains(err.Error(), "archive") {
 		t.Errorf("too many entries: %v", err)
@@ -238,12 +243,12 @@ func TestTooMuch(t *testing.T) {
 // manifest takes, and the most that is taken on the way.
 func BenchmarkBuild(b *testing.B) {
 	dir := b.TempDir()
-	for i := range 999 {
+	for i := range 1000 {
 		sub := filepath.Join(dir, "top", fmt.Sprintf("directory-%03d", i))
 		if err := os.MkdirAll(sub, 0o700); err != nil {
 			b.Fatal(err)
 		}
-		for k := range 99 {
+		for k := range 100 {
 			if err := os.WriteFile(filepath.Join(sub, fmt.Sprintf("Photo of 2024-05-06 %03d.jpg", k)), nil, 0o600); err != nil {
 				b.Fatal(err)
 			}

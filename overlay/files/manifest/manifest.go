@@ -24,7 +24,7 @@ import (
 
 // Limits of a manifest.
 const (
-	MaxEntries = 100_000  // files and directories
+	MaxEntries = 1 << 17  // files and directories
 	MaxEncoded = 32 << 20 // bytes
 	MaxSize    = 1 << 62  // bytes of all files
 )

@@ -165,7 +165,7 @@ func TestRefusedEncodings(t *testing.T) {
 	for i := range MaxEntries + 1 {
 		many = appendEntry(many, Entry{Path: fmt.Sprintf("%07d", i)})
 	}
-	if _, err := Decode(many); err == nil || !strings.Contains(err.Error(), "100000 entries") {
+	if _, err := Decode(many); err == nil || !strings.Contains(err.Error(), "131072 entries") {
 		t.Errorf("too many entries: %v", err)
 	}
 }

@@ -114,7 +114,7 @@ func (p *Place) completeFile(i int, e manifest.Entry) error {
 // and one that is not whole counts for nothing: what a line is about is not renamed before the line is safe.
 const namesFile = ".quicpeer-part-names"
 
-// maxNamesFile is the most bytes of it that are read: 100,000 lines of names of 255 bytes, quoted with two bytes for
+// maxNamesFile is the most bytes of it that are read: 131,072 lines of names of 255 bytes, quoted with two bytes for
 // each. A guess.
 const maxNamesFile = 128 << 20
 
