@@ -108,6 +108,10 @@ func (b bulks) IsDirect(id ID, key PublicKey) bool {
 	return way.direct.IsValid()
 }
 
+// GiveWay is called before each piece of a file: it waits, for at most 5 ms and half of the time, while a direct
+// message is on its way.
+func (b bulks) GiveWay(ctx context.Context) { b.node.messages.Precedence.Wait(ctx) }
+
 // bulkQuestion asks how a peer is reached for files.
 type bulkQuestion struct {
 	id      certs.ID

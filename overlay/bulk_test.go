@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"quicpeer/certs"
 	"quicpeer/transport"
+	"quicpeer/transport/simtest"
 )
 
 // servesBulks answers each byte of streams on connections for files with two of its own, until the
@@ -196,6 +198,55 @@ func TestBulkRefused(t *testing.T) {
 		alice.unignore("bob")
 		if _, err := bob.asksBulk(alice); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestGiveWay: files wait while a message is on its way, until it is answered, at its author's and its receiver's.
+func TestGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{Network: simtest.New(1, time.Millisecond), t: t, log: new(logBuffer), states: map[string]*State{}}
+		t.Cleanup(w.Close)
+		alice, bob := w.start("alice"), w.startDeaf("bob", "alice")
+		alice.eventually(5*time.Second, "bob is there", func() bool { return len(alice.here()) == 1 })
+		time.Sleep(time.Second)
+		waits := func(p *peer) time.Duration {
+			begin := time.Now()
+			p.GiveWay(t.Context())
+			return time.Since(begin).Round(100 * time.Microsecond)
+		}
+		const ms = time.Millisecond
+		say := func() {
+			t.Helper()
+			if waits(alice) != 0 || waits(bob) != 0 {
+				t.Error("files wait for nothing")
+			}
+			if _, err := alice.Send(t.Context(), "bob", "a word", ""); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		say()
+		if took := waits(alice); took != 5*ms { // bob's program does not read
+			t.Errorf("alice's files wait for %v", took)
+		}
+		time.Sleep(time.Second)
+		say()
+		time.Sleep(ms + ms/2)
+		if took := waits(bob); took != 4*ms+ms/2 {
+			t.Errorf("bob's files wait for %v", took)
+		}
+		bob.listen()
+		time.Sleep(time.Second)
+		say()
+		if took := waits(alice); took != 2*ms {
+			t.Errorf("alice's files wait for %v, though bob has answered", took)
+		}
+		time.Sleep(time.Second)
+		say()
+		time.Sleep(ms + ms/2)
+		if took := waits(bob); took != 0 {
+			t.Errorf("bob's files wait for %v, though he has answered", took)
 		}
 	})
 }

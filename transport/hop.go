@@ -25,6 +25,9 @@ const (
 	carryAll   = 128 << 20
 	carryBurst = 128 << 10
 	rateCost   = 500
+	// carryOut is how many are written to it: fewer, so that what has to wait for the rate waits in the
+	// queues below, where flows take turns, and not in the stream, where each packet stands behind all others.
+	carryOut = carryLink / 16 * 15
 	// rateStep is how much is read before the rate is looked at, and rateSleep the shortest wait.
 	rateStep  = 16 << 10
 	rateSleep = time.Millisecond
@@ -42,8 +45,10 @@ const (
 	carryAge = 200 * time.Millisecond
 	// ownWait is how long QUIC waits to place a packet of ours.
 	ownWait = 50 * time.Millisecond
-	// hopWrite is how much is written at once: full packets, and few system calls.
+	// hopWrite is how much is written at once: full packets, and few system calls; of small ones as many
+	// as count for hopCost.
 	hopWrite = 32 << 10
+	hopCost  = 64 << 10
 	// probeAfter is how long after a packet nothing may follow, before an empty one does.
 	probeAfter = 15 * time.Millisecond
 	// Questions that a link may cause about peers that are not known: at once, and in a second.
@@ -233,9 +238,11 @@ func (h *hop) write() {
 	}
 	probe := time.NewTimer(time.Hour)
 	defer probe.Stop()
+	pace := carryRate{rate.NewLimiter(carryOut, hopCost+maxPacket+rateCost)}
 	var frames []byte
 	for {
 		if frames = h.next(frames[:0]); len(frames) > 0 {
+			pace.wait(costOf(frames))
 			if _, err := h.link.hole.write(s, frames); err != nil {
 				return
 			}
@@ -254,18 +261,29 @@ func (h *hop) write() {
 	}
 }
 
+// costOf is what frames count of a rate.
+func costOf(frames []byte) (cost int) {
+	for len(frames) > 0 {
+		size := int(binary.BigEndian.Uint16(frames))
+		cost += size + rateCost
+		frames = frames[2+size:]
+	}
+	return cost
+}
+
 // next takes packets in turns, one of each flow.
 func (h *hop) next(frames []byte) []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	for len(h.flows) > 0 && len(frames) < hopWrite {
+	for cost := 0; len(h.flows) > 0 && len(frames) < hopWrite && cost < hopCost; {
 		f := h.flows[0]
 		h.flows = append(h.flows[1:], f)
 		p := h.pop(f, 0)
 		if now.Sub(p.at) <= carryAge {
 			frames = binary.BigEndian.AppendUint16(frames, uint16(p.size))
 			frames = append(frames, p.b[:p.size]...)
+			cost += p.size + rateCost
 		}
 		p.free()
 		if f.from == nil {

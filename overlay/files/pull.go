@@ -469,6 +469,7 @@ func (p *pull) data(ctx context.Context, b *transport.Bulk) (err error) {
 			s.Cancel(transport.CodeBye)
 			return c.err
 		}
+		p.node.GiveWay(ctx)
 		if err := p.take(c); err != nil {
 			s.Cancel(transport.CodeBye)
 			return err
@@ -568,6 +569,7 @@ func (p *pull) release() {
 // read fills b as fast as the limit of downloads allows. It ends when nothing has come for stallPatience.
 func (pr *puller) read(ctx context.Context, s *transport.BulkStream, r *bufio.Reader, b []byte) error {
 	for len(b) > 0 {
+		pr.node.GiveWay(ctx)
 		s.SetReadDeadline(time.Now().Add(stallPatience))
 		n, err := r.Read(b[:min(len(b), rateBurst/4)])
 		b = b[n:]

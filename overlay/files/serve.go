@@ -262,6 +262,7 @@ func (o *serving) write(ctx context.Context, b []byte) error {
 		if err := o.up.WaitN(ctx, n); err != nil {
 			return err
 		}
+		o.node.GiveWay(ctx)
 		o.stream.SetDeadline(time.Now().Add(servePatience))
 		if _, err := o.stream.Write(b[:n]); err != nil {
 			return err

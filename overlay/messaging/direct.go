@@ -299,6 +299,7 @@ func (d *directLane) write(l *Link, s *messageStream, batch []*delivery.Outgoing
 	s.owed = append(s.owed, batch...)
 	d.r.mu.Unlock()
 	s.size += len(frames)
+	d.r.engine.Precedence.begin()
 	err := s.Write(frames)
 	now := d.r.engine.now()
 	l.touch(now)
@@ -443,6 +444,9 @@ func (d *directLane) answered(s *messageStream, frames []*pb.PeerMessage, now ti
 		default:
 			d.unsettled(m, word, now)
 		}
+	}
+	if r.box.Flying(delivery.Direct) == 0 {
+		r.engine.Precedence.end()
 	}
 	r.settled(ends) // unlocks
 	return err

@@ -63,6 +63,8 @@ type Config struct {
 type Engine struct {
 	Ignored Ignored // whose messages are not shown
 	Rooms   Rooms   // that the peer is in
+	// Precedence is what files give to messages.
+	Precedence Precedence
 
 	cfg    Config
 	log    *slog.Logger

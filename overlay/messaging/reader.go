@@ -119,6 +119,7 @@ func (in *reader) readMessages(stream *transport.Stream) error {
 			if first && !in.cut.Admits(in.batch[0].stamp.Position, in.sender.taken()) {
 				return errNotAgain
 			}
+			in.engine.Precedence.begin()
 			if !in.sender.take(in.link, in.batch) || !in.owe(stream) {
 				return errEnded
 			}
@@ -248,6 +249,7 @@ func (in *reader) writeReceipts() {
 			if last := i == len(due)-1; len(frames) > 0 && (r.end || last || due[i+1].stream != r.stream) {
 				// A failure shows up as the end of the link, or the peer has reset its stream.
 				_ = r.stream.Write(frames)
+				in.engine.Precedence.end()
 				frames = frames[:0]
 			}
 			if r.end {

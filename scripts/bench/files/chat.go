@@ -16,16 +16,18 @@ const messageEvery = 20 * time.Millisecond
 // chat is part d.
 func (o options) chat(r *results) error {
 	for _, carried := range []bool{false, true} {
-		if err := o.chatOver(r, carried); err != nil {
-			return err
+		for _, back := range []bool{false, true} {
+			if err := o.chatOver(r, carried, back); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// chatOver measures the round trips of messages from the sender to the receiver: idle, while the file is sent the same way,
+// chatOver measures the round trips of messages from the sender of a file to its receiver, or back: idle, while the file is sent the same way,
 // and, for comparison, while it goes between processes of the bare stream, which use the same processors and disk.
-func (o options) chatOver(r *results, carried bool) error {
+func (o options) chatOver(r *results, carried, back bool) error {
 	n, err := o.start(carried, 1)
 	if err != nil {
 		return err
@@ -34,6 +36,11 @@ func (o options) chatOver(r *results, carried bool) error {
 	way, bare := "directly", o.bare
 	if carried {
 		way, bare = "over one other peer", o.bareCarried
+	}
+	from, to := sender, receiverName(0)
+	if back {
+		from, to = to, from
+		way += ", from the receiver of the file"
 	}
 	var idle, during, beside []float64 // ms
 	length := time.Second
@@ -51,7 +58,7 @@ func (o options) chatOver(r *results, carried bool) error {
 			{&idle, func() (time.Duration, error) { time.Sleep(length); return length, nil }},
 		} {
 			settle()
-			times, err := n.talk(m.run)
+			times, err := n.talk(from, to, m.run)
 			if err = errors.Join(err, n.check()); err != nil {
 				return err
 			}
@@ -61,13 +68,13 @@ func (o options) chatOver(r *results, carried bool) error {
 		}
 	}
 	show := func(what string, times []float64) {
-		r.row(fmt.Sprintf("messages %s %s, p50 and p99 of %d", way, what, len(times)), "%.2f ms, %.2f ms", quantile(times, 0.5), quantile(times, 0.99))
+		r.row(fmt.Sprintf("messages %s, %s: p50 and p99 of %d", way, what, len(times)), "%.2f ms, %.2f ms", quantile(times, 0.5), quantile(times, 0.99))
 	}
 	show("idle", idle)
 	show("beside a bare stream", beside)
 	show("during a transfer", during)
-	r.row(fmt.Sprintf("messages %s, p99 beside a bare stream to idle", way), "%.2f", quantile(beside, 0.99)/quantile(idle, 0.99))
-	r.bar(fmt.Sprintf("messages %s, p99 during a transfer to idle", way), quantile(during, 0.99)/quantile(idle, 0.99), 3, true)
+	r.row(fmt.Sprintf("messages %s: p99 beside a bare stream to idle", way), "%.2f", quantile(beside, 0.99)/quantile(idle, 0.99))
+	r.bar(fmt.Sprintf("messages %s: p99 during a transfer to idle", way), quantile(during, 0.99)/quantile(idle, 0.99), 3, true)
 	return nil
 }
 
@@ -77,8 +84,8 @@ func quantile(list []float64, q float64) float64 {
 	return list[int(q*float64(len(list)-1))]
 }
 
-// talk sends messages to the first receiver while run runs, and returns their round trips in ms.
-func (n *network) talk(run func() (time.Duration, error)) (times []float64, err error) {
+// talk sends messages from one peer to another while run runs, and returns their round trips in ms.
+func (n *network) talk(from, to string, run func() (time.Duration, error)) (times []float64, err error) {
 	ended := make(chan error, 1)
 	go func() {
 		_, err := run()
@@ -93,7 +100,7 @@ func (n *network) talk(run func() (time.Duration, error)) (times []float64, err 
 		case err = <-ended:
 			running = false
 		case <-tick.C:
-			ref, err := n.command(sender, map[string]any{"cmd": "send", "to": receiverName(0), "body": fmt.Sprintf("message %d", len(wanted))})
+			ref, err := n.command(from, map[string]any{"cmd": "send", "to": to, "body": fmt.Sprintf("message %d", len(wanted))})
 			failed = errors.Join(failed, err)
 			wanted[ref] = true
 		}
@@ -101,7 +108,7 @@ func (n *network) talk(run func() (time.Duration, error)) (times []float64, err 
 	if err = errors.Join(err, failed); err != nil {
 		return nil, err
 	}
-	found, err := n.peers[sender].Await(harness.NewPace().In(patience), len(wanted), func(e *harness.Event) bool {
+	found, err := n.peers[from].Await(harness.NewPace().In(patience), len(wanted), func(e *harness.Event) bool {
 		return e.Name == "delivered" && wanted[e.Field("ref")]
 	})
 	if err != nil {

@@ -9,7 +9,8 @@
 //	a  one large file directly, from file_accept to file_done, beside a bare quic-go stream, scp and croc
 //	b  the same over one other peer, beside a bare stream over such a connection
 //	c  memory of sender and receiver: the large file, and many small ones
-//	d  messages every 20 ms, idle and while the large file is sent at full speed, directly and over one other peer
+//	d  messages every 20 ms, idle and while the large file is sent at full speed, directly and over one other peer, from its sender
+//	   and from its receiver
 //	e  two transfers at once, and three receivers at once: how even they are, and their sum
 //
 // The bare stream is this program in two processes. One reads the file and writes each MiB with its SHA-256; the other
