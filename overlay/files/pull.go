@@ -469,8 +469,7 @@ func (p *pull) data(ctx context.Context, b *transport.Bulk) (err error) {
 			s.Cancel(transport.CodeBye)
 			return c.err
 		}
-		p.node.GiveWay(ctx)
-		if err := p.take(c); err != nil {
+		if err := p.take(ctx, c); err != nil {
 			s.Cancel(transport.CodeBye)
 			return err
 		}
@@ -480,7 +479,8 @@ func (p *pull) data(ctx context.Context, b *transport.Bulk) (err error) {
 }
 
 // take verifies a chunk and writes it.
-func (p *pull) take(c *chunk) error {
+func (p *pull) take(ctx context.Context, c *chunk) error {
+	p.node.GiveWay(ctx)
 	if sha256.Sum256(c.bytes) != c.sum {
 		return errors.New("a chunk is not what its hash says")
 	}

@@ -27,7 +27,7 @@ func (p *Precedence) begin() {
 	if now.Before(p.over.Add(headStart)) {
 		return
 	}
-	p.finish()
+	p.lift()
 	p.over, p.ended = now.Add(headStart), make(chan struct{})
 }
 
@@ -35,10 +35,10 @@ func (p *Precedence) begin() {
 func (p *Precedence) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.finish()
+	p.lift()
 }
 
-func (p *Precedence) finish() {
+func (p *Precedence) lift() {
 	if p.ended != nil {
 		close(p.ended)
 		p.ended = nil
