@@ -28,7 +28,7 @@ const (
 	// carryOut is how many are written to it: a little fewer, whatever the two clocks say, so that what has to
 	// wait for the rate waits in the queues below, where flows take turns, and not in the stream, where each
 	// packet stands behind all others.
-	carryOut = carryLink / 128 * 127
+	carryOut = 39 << 20
 	// rateStep is how much is read before the rate is looked at, and rateSleep the shortest wait.
 	rateStep  = 16 << 10
 	rateSleep = time.Millisecond
