@@ -127,7 +127,7 @@ func (s *session) run(ctx context.Context) error {
 		detach()
 		endHook() // while what it prints can still be sent back
 		endFiles()
-		return s.leave(n, front, l, context.Cause(leaving), shown)
+		return s.leave(n, running, front, l, context.Cause(leaving), shown)
 	}
 }
 
@@ -323,12 +323,13 @@ func (s *session) ended(n node, err error) error {
 }
 
 // leave waits for receipts, says goodbye, and writes the remaining output.
-func (s *session) leave(n node, front lines.Frontend, l *lines.Listener, cause error, shown <-chan error) error {
+func (s *session) leave(n node, running *service.Service, front lines.Frontend, l *lines.Listener, cause error, shown <-chan error) error {
 	if _, ok := errors.AsType[*lines.OutputError](cause); ok {
 		return cause
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.options.drain)
 	defer cancel()
+	running.AwaitShown(ctx)
 	undelivered, err := n.Leave(ctx)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("leaving", "error", err)

@@ -34,7 +34,7 @@ func TestFileCommands(t *testing.T) {
 		{`{"cmd":"file_accept","file":1,"dir":"/d","ref":"r"}`, photos("waiting", `"photos/"`, `,"dir":"/d"`), false},
 		{`{"cmd":"file_cancel","file":1,"ref":"r"}`, photos("cancelled", `"photos/"`, ""), false},
 		{`{"cmd":"file_cancel","file":1,"ref":"r"}`, `"code":"file_over"`, false},
-		{`{"cmd":"file_accept","file":2,"ref":"r"}`, `"error":"no file has that number: /files lists them","code":"unknown_file","input":"{\"cmd\":\"file_accept\",\"file\":2,\"ref\":\"r\"}","ref":"r"`, false},
+		{`{"cmd":"file_accept","file":2,"ref":"r"}`, `"error":"no file has that number: /files, or quicpeer file list, has them","code":"unknown_file","input":"{\"cmd\":\"file_accept\",\"file\":2,\"ref\":\"r\"}","ref":"r"`, false},
 		{`{"cmd":"file_accept"}`, `\"file\" is missing`, false},
 		{`{"cmd":"file_send","to":"bob","path":"/a b"}`, "", false},
 		{`{"cmd":"file_send","to":"#dev","paths":["/a","b/c"],"note":"for Monday"}`, "", false},

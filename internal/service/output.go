@@ -1,9 +1,11 @@
 package service
 
 import (
+	"context"
 	"iter"
 	"slices"
 	"sync"
+	"time"
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
@@ -13,8 +15,9 @@ import (
 // Bounds of what waits for standard output. Messages are bounded by the engine, for which they
 // are not handled until they were shown; joins, changes and leaves are handled for it as they come.
 const (
-	collapseAbove = 4096    // joins, changes and leaves waiting, before they are netted
-	maxUnshown    = 1 << 17 // events; then the service reads no more
+	collapseAbove = 4096        // joins, changes and leaves waiting, before they are netted
+	maxUnshown    = 1 << 17     // events; then the service reads no more
+	shownPatience = time.Second // for that to be shown, before the peer leaves (as messaging.answerPatience)
 )
 
 // unshown is an event that waits for standard output.
@@ -153,6 +156,20 @@ func (o *output) showed(u unshown) {
 	defer o.mu.Unlock()
 	o.waiting--
 	o.changed.Broadcast()
+}
+
+// awaitShown waits until all events so far were shown, or ctx ends.
+func (o *output) awaitShown(ctx context.Context) {
+	defer context.AfterFunc(ctx, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.changed.Broadcast()
+	})()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.waiting > 0 && !o.abandoned && ctx.Err() == nil {
+		o.changed.Wait()
+	}
 }
 
 // collapse removes the joins and leaves of a peer that cancel each other out, as long as no message of

@@ -98,6 +98,14 @@ func (s *Service) Ready() <-chan struct{} { return s.ready }
 // it was shown. Only one loop may run.
 func (s *Service) Output() iter.Seq2[overlay.Event, func()] { return s.output.events() }
 
+// AwaitShown waits until standard output has what there is for it, for at most a second or until ctx ends. It comes
+// before the peer leaves: the receipts of messages that came over others go out when they were shown.
+func (s *Service) AwaitShown(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, shownPatience)
+	defer cancel()
+	s.output.awaitShown(ctx)
+}
+
 // Abandon says that nobody reads Output any more.
 func (s *Service) Abandon() { s.output.abandon() }
 

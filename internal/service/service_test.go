@@ -495,6 +495,49 @@ func TestStuckOutputChanges(t *testing.T) {
 	})
 }
 
+// The peer leaves when what came before was shown, as its receipts go out then, or after a second.
+func TestAwaitShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		s := New(n, n.past, "", "")
+		var wg sync.WaitGroup
+		wg.Go(s.Run)
+		n.events <- overlay.Ready{ID: "me"}
+		wg.Go(func() {
+			for _, shown := range s.Output() {
+				time.Sleep(300 * time.Millisecond)
+				shown()
+			}
+		})
+		waits := func(ctx context.Context) time.Duration {
+			synctest.Wait()
+			begin := time.Now()
+			s.AwaitShown(ctx)
+			return time.Since(begin)
+		}
+		time.Sleep(time.Second)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		for _, c := range []struct {
+			ctx  context.Context
+			said int
+			want time.Duration
+		}{
+			{t.Context(), 0, 0}, {t.Context(), 2, 600 * time.Millisecond}, {t.Context(), 9, shownPatience}, {ended, 1, 0},
+		} {
+			for range c.said {
+				n.said("a")
+			}
+			if took := waits(c.ctx); took != c.want {
+				t.Errorf("%d messages were awaited for %v, not %v", c.said, took, c.want)
+			}
+			time.Sleep(time.Minute)
+		}
+		close(n.events)
+		wg.Wait()
+	})
+}
+
 // What collapses is the net change, and no message is left without its peer.
 func TestCollapse(t *testing.T) {
 	join := func(id string, key byte) overlay.Event {
