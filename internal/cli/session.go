@@ -329,12 +329,14 @@ func (s *session) leave(n node, running *service.Service, front lines.Frontend, 
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.options.drain)
 	defer cancel()
+	begin := time.Now()
 	running.AwaitShown(ctx)
+	waited := time.Since(begin)
 	undelivered, err := n.Leave(ctx)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("leaving", "error", err)
 	}
-	late := time.After(outputPatience)
+	late := time.After(outputPatience - waited)
 	select {
 	case err := <-shown:
 		if err != nil {
