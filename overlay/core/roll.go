@@ -28,7 +28,7 @@ func (ro *roll) merge(from *link.Link, n link.News) (ch link.Change, ok bool) {
 		ch.Old, ch.Was, ch.Said, ch.WasAlive = e.Record, e.Version(), e.Said, e.Alive() || e.Suspect(ro.Now)
 		e.Said = n.Said
 		if ch.Begins() {
-			e.Began = n.Began()
+			e.Begins(n.Began(), ro.Now)
 		}
 		if n.State == pb.AnnouncementType_JOIN {
 			ro.table.Found(e)

@@ -28,7 +28,7 @@ const (
 // queue is the place of a key among those of its ID.
 type queue struct {
 	place  int           // those that were met before have lower ones
-	met    time.Duration // when it was queued
+	met    time.Duration // when it was queued, or its run has begun
 	later  bool          // see Later
 	Called certs.ID      // the name under which the user is shown the peer; empty: its ID
 }
@@ -36,6 +36,13 @@ type queue struct {
 // Later marks an entry that is new to us as one that a door has met later than another key of its
 // ID: a newcomer meets both at once. It is called before Insert.
 func (e *Entry) Later() { e.With().later = true }
+
+// Begins records that a run of a peer begins: if others of its ID have left before that, it may have it.
+func (e *Entry) Begins(began, now time.Duration) {
+	if e.Began = began; e.Side != nil {
+		e.Side.met = now
+	}
+}
 
 // queueUp gives a new entry its place behind others of its ID.
 func (e *Entry) queueUp(behindThese []*Entry, now time.Duration) {
