@@ -309,6 +309,20 @@ func (l *loop) listen(nl *nodeLink) {
 	}
 }
 
+// admit says which links are those of strangers no more, before any peer is told so.
+func (l *loop) admit(out base.Effects) {
+	for _, up := range out.Up {
+		if nl := l.links.all[up.Link]; nl != nil {
+			nl.Admit()
+		}
+	}
+	for _, c := range out.Closes {
+		if nl := l.links.all[c.Link]; nl != nil && c.Reason == base.CloseDuplicate {
+			nl.Admit() // its peer was let in, and may use it until it hears of that
+		}
+	}
+}
+
 // linkUp opens a link to direct messages.
 func (l *loop) linkUp(up base.LinkUp) {
 	nl, n := l.links.all[up.Link], l.node

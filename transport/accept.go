@@ -11,8 +11,8 @@ import (
 )
 
 // Accept waits for the next link that another peer has dialled. Its peer is authenticated and
-// has begun to speak on the control stream. Links that are not accepted in time keep newcomers
-// out, so the owner must call Accept all the time. The error is that of ctx, or net.ErrClosed
+// has begun to speak on the control stream. It is a stranger until [Link.Admit]. Links that are not
+// accepted in time keep newcomers out, so the owner must call Accept all the time. The error is that of ctx, or net.ErrClosed
 // after Close, or the fault of the socket.
 func (e *Endpoint) Accept(ctx context.Context) (*Link, error) {
 	select {
@@ -53,9 +53,40 @@ func (e *Endpoint) admit(conn *quic.Conn) {
 	}
 	select {
 	case e.accepted <- l:
-		arrived(conn)
+		l.stranger.link.Store(true)
 	case <-l.Done(): // also when the endpoint is closed, which aborts its links
 	}
 }
 
 var errNoControl = fmt.Errorf("no control stream within %v", controlTimeout)
+
+// Admit says that the owner has let the peer in: until then it is a stranger, which counts at the
+// gate. A stranger that comes directly has its control stream alone: whoever opens another one is cut
+// off, since its window would be filled and not read. So Admit comes before the first frame that
+// tells the peer that it is in. (Carried links have no such guard: their diallers write messages
+// at once.) On a dialled link, and the second time, Admit does nothing.
+func (l *Link) Admit() {
+	if l.stranger == nil {
+		return
+	}
+	if l.guarded != nil {
+		l.admitted()
+	}
+	l.stranger.arrived()
+}
+
+// isStranger says that the peer may open no streams yet.
+func (l *Link) isStranger() bool { return l.guarded != nil && l.strange.Err() == nil }
+
+// guard cuts off a stranger that opens a message stream.
+func (l *Link) guard() {
+	defer close(l.guarded)
+	s, err := l.conn.AcceptStream(l.strange)
+	switch {
+	case err != nil: // it was let in, or has ended
+	case l.isStranger():
+		l.violation("a message stream of a stranger")
+	default:
+		l.early = s
+	}
+}

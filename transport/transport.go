@@ -268,10 +268,16 @@ func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error)
 		slots:    make(chan struct{}, maxOpen),
 		done:     make(chan struct{}),
 		peerBye:  make(chan struct{}),
+		stranger: strangerOf(conn),
 	}
 	l.queue.init()
 	l.unknowns.log = l.log
-	if _, carried := conn.RemoteAddr().(carriedAddr); !carried {
+	_, carried := conn.RemoteAddr().(carriedAddr)
+	if l.stranger != nil && !carried {
+		l.strange, l.admitted = context.WithCancel(conn.Context())
+		l.guarded = make(chan struct{})
+	}
+	if !carried {
 		l.hop = newHop(l, e.inside.carrier)
 	}
 	control.SetPriority(0, true) // before all message streams (see OpenStream)
@@ -295,6 +301,9 @@ func (e *Endpoint) add(l *Link) bool {
 	})
 	if l.hop != nil {
 		e.group.Go(l.hop.read)
+	}
+	if l.guarded != nil {
+		e.group.Go(l.guard)
 	}
 	return true
 }
