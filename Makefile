@@ -1,6 +1,6 @@
 # What people run and what CI runs are the same lines: see .ci/run.
 .DEFAULT_GOAL := help
-.PHONY: build test test-pure test-long check generate picture demo demo-private bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle bench-running bench-carried bench-files sim fuzz scenario torture lab clean help
+.PHONY: build test test-pure test-long check generate picture demo demo-private bench bench-pipe bench-waiting bench-overlay bench-broadcast bench-idle bench-running bench-carried bench-files sim fuzz scenario torture lab attack clean help
 
 build: ## build the static program ./quicpeer
 	CGO_ENABLED=0 go build -trimpath -o quicpeer$(shell go env GOEXE) .
@@ -93,6 +93,9 @@ torture: ## kill, freeze, cut off real peers, judge each message or file; FLAGS=
 
 lab: ## put real peers behind NATs and measure how they get at each other; FLAGS=-help
 	go run ./scripts/lab $(FLAGS)
+
+attack: ## play what strangers and members may try against real peers; FLAGS=-help
+	go run ./scripts/attack $(FLAGS)
 
 clean: ## remove what build made
 	rm -f quicpeer quicpeer.exe

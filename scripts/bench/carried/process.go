@@ -1,15 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net/rpc"
 	"os"
 	"os/exec"
-	"strconv"
 	"time"
+
+	"quicpeer/scripts/internal/harness"
 )
 
 // pipes are a process's standard input and output, or their other ends.
@@ -147,7 +147,7 @@ func (n network) packets(from, to string) (uint64, error) {
 // watchMemory watches the memory of a process until the function is called, which says by how much
 // it has grown at most.
 func watchMemory(pid int) (stop func() (bytes int64)) {
-	before := resident(pid)
+	before := harness.Memory(pid)
 	end, most := make(chan struct{}), make(chan int64)
 	go func() {
 		tick := time.NewTicker(20 * time.Millisecond)
@@ -156,7 +156,7 @@ func watchMemory(pid int) (stop func() (bytes int64)) {
 		for {
 			select {
 			case <-tick.C:
-				peak = max(peak, resident(pid))
+				peak = max(peak, harness.Memory(pid))
 			case <-end:
 				most <- peak
 				return
@@ -167,16 +167,4 @@ func watchMemory(pid int) (stop func() (bytes int64)) {
 		close(end)
 		return <-most - before
 	}
-}
-
-// resident is the memory of a process, on Linux; elsewhere 0.
-func resident(pid int) int64 {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
-	kilobytes, _, _ := bytes.Cut(rest, []byte("kB"))
-	n, _ := strconv.ParseInt(string(bytes.TrimSpace(kilobytes)), 10, 64)
-	return n << 10
 }

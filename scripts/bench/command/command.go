@@ -2,7 +2,6 @@
 package command
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -56,20 +55,4 @@ func Median[T float64 | time.Duration](list []T) T {
 	sorted := slices.Sorted(slices.Values(list))
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}
-
-// CPU is the time of a processor that running processes have taken so far, to 10 ms; 0 without /proc.
-func CPU(pids ...int) (sum time.Duration) {
-	for _, pid := range pids {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue
-		}
-		var user, system int64
-		fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:]) // the name before may have blanks
-		if _, err := fmt.Sscan(string(fields[11])+" "+string(fields[12]), &user, &system); err == nil {
-			sum += time.Duration(user+system) * (time.Second / 100)
-		}
-	}
-	return sum
 }

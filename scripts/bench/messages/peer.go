@@ -12,7 +12,6 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
-	"quicpeer/scripts/bench/command"
 	"quicpeer/scripts/internal/harness"
 	"quicpeer/transport"
 )
@@ -140,9 +139,9 @@ func (c *peerClient) run(inFlight int, d time.Duration) (t trial, err error) {
 	for _, p := range c.processes {
 		pids = append(pids, p.Pid())
 	}
-	before := command.CPU(pids...)
+	before := harness.CPU(pids...)
 	t, err = c.exchange(inFlight, d)
-	t.cpu = (command.CPU(pids...) - before) / time.Duration(max(1, t.count))
+	t.cpu = (harness.CPU(pids...) - before) / time.Duration(max(1, t.count))
 	return t, err
 }
 

@@ -321,13 +321,34 @@ func (p *Process) Kill() {
 
 // PeakMemory is the most memory in bytes that a running process has had, its part of mapped
 // files included; "self" is this one. 0 where there is no /proc, or no process any more.
-func PeakMemory(pid string) int64 {
+func PeakMemory(pid string) int64 { return memoryOf(pid, "VmHWM:") }
+
+// Memory is the memory in bytes that a running process has now, likewise.
+func Memory(pid int) int64 { return memoryOf(strconv.Itoa(pid), "VmRSS:") }
+
+func memoryOf(pid, which string) int64 {
 	status, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := bytes.Cut(status, []byte("VmHWM:"))
+	_, rest, _ := bytes.Cut(status, []byte(which))
 	kilobytes, _, _ := bytes.Cut(rest, []byte("kB"))
 	n, _ := strconv.ParseInt(string(bytes.TrimSpace(kilobytes)), 10, 64)
 	return n << 10
+}
+
+// CPU is the time of a processor that running processes have taken so far, to 10 ms; 0 without /proc.
+func CPU(pids ...int) (sum time.Duration) {
+	for _, pid := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		var user, system int64
+		fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:]) // the name before may have blanks
+		if _, err := fmt.Sscan(string(fields[11])+" "+string(fields[12]), &user, &system); err == nil {
+			sum += time.Duration(user+system) * (time.Second / 100)
+		}
+	}
+	return sum
 }
