@@ -27,6 +27,7 @@ func (e *Endpoint) Accept(ctx context.Context) (*Link, error) {
 
 // admit turns a connection into a link and hands it to Accept, or into a connection for files.
 func (e *Endpoint) admit(conn *quic.Conn) {
+	strangerOf(conn).answered(true)
 	ctx, cancel := context.WithTimeoutCause(e.ctx, controlTimeout, errNoControl)
 	defer cancel()
 	stream, err := conn.AcceptStream(ctx)

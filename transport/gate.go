@@ -35,9 +35,10 @@ const (
 // Link.Admit) or the connection has ended.
 type gate struct {
 	gateLimits
-	log     *slog.Logger
-	entered func(strangers int) // called when one has; nil: nobody wants to know
-	leaves  sync.WaitGroup      // one for each stranger whose end is still to be reported
+	log      *slog.Logger
+	entered  func(strangers int) // called when one has; nil: nobody wants to know
+	unproved *unproved           // addresses; nil: strangers come over others
+	leaves   sync.WaitGroup      // one for each stranger whose end is still to be reported
 
 	mu     sync.Mutex
 	open   map[*stranger]struct{}
@@ -64,6 +65,7 @@ type stranger struct {
 	groups []group
 	forget func() bool // cancels the report of its end
 	link   atomic.Bool // the owner has its link, and says itself why it ends
+	proves func(bool)  // closes the account of its address, see unproved; nil: there is none
 }
 
 // strangerKey is the key of the *stranger in the context of an accepted connection.
@@ -102,10 +104,14 @@ func (g *gate) enter(ctx context.Context, info *quic.ClientInfo) (context.Contex
 	if g.entered != nil {
 		g.entered(g.inside())
 	}
+	if g.unproved != nil && !info.AddrVerified {
+		s.proves = g.unproved.enter(addrPort(info.RemoteAddr))
+	}
 	ctx = context.WithValue(ctx, strangerKey{}, s)
 	g.leaves.Add(1)
 	forget := context.AfterFunc(ctx, func() {
 		defer g.leaves.Done()
+		s.answered(false)
 		g.leave(s, context.Cause(ctx))
 	})
 	g.mu.Lock()
@@ -162,6 +168,13 @@ func (g *gate) doubts(net.Addr) bool {
 func strangerOf(conn *quic.Conn) *stranger {
 	s, _ := conn.Context().Value(strangerKey{}).(*stranger)
 	return s
+}
+
+// answered says that it has finished the handshake of TLS, and so proved its address, or never will.
+func (s *stranger) answered(yes bool) {
+	if s.proves != nil {
+		s.proves(yes)
+	}
 }
 
 // arrived says that it is not on its way in any more.

@@ -91,6 +91,7 @@ type Endpoint struct {
 	transport *quic.Transport
 	listener  *quic.Listener
 	gate      gate
+	unproved  unproved
 	inside    inside
 	qlogs     *qlogs // nil: none are written
 	accepted  chan *Link
@@ -135,9 +136,10 @@ func newEndpoint(cfg Config, tls tlsConfig) (*Endpoint, error) {
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.gate.init(cfg.Log, outerLimits(), e.welcome)
+	e.gate.unproved = &e.unproved
 	e.beginQlogs(cfg.Qlog)
 	e.transport = &quic.Transport{
-		Conn:                cfg.Conn,
+		Conn:                e.unproved.bound(cfg.Conn),
 		ConnContext:         e.gate.enter,
 		VerifySourceAddress: e.gate.doubts,
 	}
