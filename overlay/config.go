@@ -12,6 +12,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/replay"
+	"quicpeer/overlay/terse"
 	"quicpeer/pb"
 )
 
@@ -76,7 +77,8 @@ type Config struct {
 	Qlog string
 	// Software is the program's name and version, which other peers log; at most 64 bytes.
 	Software string
-	// Log receives the node's log; nil is silent.
+	// Log receives the node's log; nil is silent. Of each kind of line, by its text, the first five in
+	// a minute are written, the others are counted, unless the handler is enabled for debugging.
 	Log *slog.Logger
 
 	step      func(string) bool                                            // for tests of crashes, see store.OpenWith
@@ -85,7 +87,8 @@ type Config struct {
 	older     bool                                                         // for tests: as a peer that knows no features
 	recording *replay.Recording                                            // for tests: the core's inputs; nil: none
 
-	place place // what withDefaults has found out of the network
+	place place          // what withDefaults has found out of the network
+	lines *terse.Handler // that of Log, from withDefaults
 }
 
 // withDefaults fills in what is not set, on a copy.
@@ -117,6 +120,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	c.lines = terse.New(c.Log.Handler())
+	c.Log = slog.New(c.lines)
 	if c.lookup == nil {
 		c.lookup = lookupIP
 	}

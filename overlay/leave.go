@@ -47,6 +47,7 @@ func (n *Node) stop() {
 	n.endpoint.Close()
 	n.wg.Wait()
 	n.undelivered = n.messages.Shutdown()
+	n.cfg.lines.End()
 }
 
 // Close is Leave with a ctx that has ended: it says goodbye and waits for no receiver.

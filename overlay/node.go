@@ -116,6 +116,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 	if n, err = newNode(cfg, endpoint); err != nil {
 		endpoint.Close()
+		cfg.lines.End()
 		return nil, err
 	}
 	for {

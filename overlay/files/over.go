@@ -175,5 +175,6 @@ func (f *Files) Close() error {
 	if f.own {
 		errs = append(errs, os.RemoveAll(f.dir))
 	}
+	f.lines.End()
 	return errors.Join(errs...)
 }
