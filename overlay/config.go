@@ -77,7 +77,7 @@ type Config struct {
 	Qlog string
 	// Software is the program's name and version, which other peers log; at most 64 bytes.
 	Software string
-	// Log receives the node's log; nil is silent. Of each kind of line, by its text, the first five in
+	// Log receives the node's log; nil is silent. Of each kind of line, by its text, the first three in
 	// a minute are written, the others are counted, unless the handler is enabled for debugging.
 	Log *slog.Logger
 
@@ -87,8 +87,7 @@ type Config struct {
 	older     bool                                                         // for tests: as a peer that knows no features
 	recording *replay.Recording                                            // for tests: the core's inputs; nil: none
 
-	place place          // what withDefaults has found out of the network
-	lines *terse.Handler // that of Log, from withDefaults
+	place place // what withDefaults has found out of the network
 }
 
 // withDefaults fills in what is not set, on a copy.
@@ -120,8 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	c.lines = terse.New(c.Log.Handler())
-	c.Log = slog.New(c.lines)
+	c.Log = terse.New(c.Log)
 	if c.lookup == nil {
 		c.lookup = lookupIP
 	}

@@ -59,6 +59,20 @@ func (s *links) busiest() (most *nodeLink) {
 	return most
 }
 
+// admit says which links are those of strangers no more, before any peer is told so.
+func (s *links) admit(out base.Effects) {
+	for _, up := range out.Up {
+		if nl := s.all[up.Link]; nl != nil {
+			nl.Admit()
+		}
+	}
+	for _, c := range out.Closes {
+		if nl := s.all[c.Link]; nl != nil && c.Reason == base.CloseDuplicate {
+			nl.Admit() // its peer was let in, and may use it until it hears of that
+		}
+	}
+}
+
 // openLinks asks for the open links.
 type openLinks struct{}
 
@@ -306,20 +320,6 @@ func (l *loop) listen(nl *nodeLink) {
 	if news := (core.Heard{Link: nl.id, Heard: nl.heard, Used: used, RoundTrip: stats.RTT, Jitter: stats.Jitter, Mute: nl.awaits > 0 && now-nl.awaits > muteAfter+slow}); news != nl.told {
 		nl.told = news
 		l.step(news)
-	}
-}
-
-// admit says which links are those of strangers no more, before any peer is told so.
-func (l *loop) admit(out base.Effects) {
-	for _, up := range out.Up {
-		if nl := l.links.all[up.Link]; nl != nil {
-			nl.Admit()
-		}
-	}
-	for _, c := range out.Closes {
-		if nl := l.links.all[c.Link]; nl != nil && c.Reason == base.CloseDuplicate {
-			nl.Admit() // its peer was let in, and may use it until it hears of that
-		}
 	}
 }
 

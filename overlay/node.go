@@ -39,6 +39,7 @@ import (
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/replay"
+	"quicpeer/overlay/terse"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
@@ -116,7 +117,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 	if n, err = newNode(cfg, endpoint); err != nil {
 		endpoint.Close()
-		cfg.lines.End()
+		terse.End(cfg.Log)
 		return nil, err
 	}
 	for {

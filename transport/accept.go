@@ -27,7 +27,7 @@ func (e *Endpoint) Accept(ctx context.Context) (*Link, error) {
 
 // admit turns a connection into a link and hands it to Accept, or into a connection for files.
 func (e *Endpoint) admit(conn *quic.Conn) {
-	strangerOf(conn).answered(true)
+	strangerOf(conn).addressProved(true)
 	ctx, cancel := context.WithTimeoutCause(e.ctx, controlTimeout, errNoControl)
 	defer cancel()
 	stream, err := conn.AcceptStream(ctx)
@@ -60,34 +60,3 @@ func (e *Endpoint) admit(conn *quic.Conn) {
 }
 
 var errNoControl = fmt.Errorf("no control stream within %v", controlTimeout)
-
-// Admit says that the owner has let the peer in: until then it is a stranger, which counts at the
-// gate. A stranger that comes directly has its control stream alone: whoever opens another one is cut
-// off, since its window would be filled and not read. So Admit comes before the first frame that
-// tells the peer that it is in. (Carried links have no such guard: their diallers write messages
-// at once.) On a dialled link, and the second time, Admit does nothing.
-func (l *Link) Admit() {
-	if l.stranger == nil {
-		return
-	}
-	if l.guarded != nil {
-		l.admitted()
-	}
-	l.stranger.arrived()
-}
-
-// isStranger says that the peer may open no streams yet.
-func (l *Link) isStranger() bool { return l.guarded != nil && l.strange.Err() == nil }
-
-// guard cuts off a stranger that opens a message stream.
-func (l *Link) guard() {
-	defer close(l.guarded)
-	s, err := l.conn.AcceptStream(l.strange)
-	switch {
-	case err != nil: // it was let in, or has ended
-	case l.isStranger():
-		l.violation("a message stream of a stranger")
-	default:
-		l.early = s
-	}
-}

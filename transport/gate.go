@@ -111,7 +111,7 @@ func (g *gate) enter(ctx context.Context, info *quic.ClientInfo) (context.Contex
 	g.leaves.Add(1)
 	forget := context.AfterFunc(ctx, func() {
 		defer g.leaves.Done()
-		s.answered(false)
+		s.addressProved(false)
 		g.leave(s, context.Cause(ctx))
 	})
 	g.mu.Lock()
@@ -170,8 +170,8 @@ func strangerOf(conn *quic.Conn) *stranger {
 	return s
 }
 
-// answered says that it has finished the handshake of TLS, and so proved its address, or never will.
-func (s *stranger) answered(yes bool) {
+// addressProved says that the stranger has finished the handshake of TLS, or (false) never will.
+func (s *stranger) addressProved(yes bool) {
 	if s.proves != nil {
 		s.proves(yes)
 	}

@@ -462,7 +462,7 @@ func TestGoneBeforeItsStream(t *testing.T) {
 	})
 }
 
-// A stranger has its control stream alone until it is let in: whoever opens another one is cut off.
+// A stranger may open only the control stream until it is admitted; with another one it is cut off.
 func TestStreamsOfStrangers(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -526,8 +526,8 @@ func TestStreamsOfStrangers(t *testing.T) {
 	}
 }
 
-// Strangers that have said a byte and fill the windows of streams that nobody reads keep no others
-// out, and take little memory, all together.
+// Strangers that send one byte and fill the windows of streams that nobody reads take little memory,
+// all together, and don't keep others out.
 func TestFirstByte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const hosts, each = 2, 60

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// unproved bounds what goes to addresses that have not answered yet: whoever forges one must not
-// have us send there more than three times what it sends (RFC 9000, 8.1). quic-go keeps to that but
-// for a packet, since it looks at the bound before each packet, and not at its size. What is beyond
-// is dropped here. Packets with long headers alone are counted: others are of connections that stand.
+// unproved bounds what goes to addresses that have not answered yet, since they may be forged: at
+// most three times what has come from there (RFC 9000, 8.1). quic-go overshoots by up to a packet: it
+// looks at the bound before each packet, and not at the packet's size. What would exceed the bound is
+// dropped here. Only packets with long headers count: the others belong to established connections.
 type unproved struct {
 	some atomic.Bool // whether there are any: most of the time there are none
 

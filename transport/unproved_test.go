@@ -48,8 +48,8 @@ func (c *deafConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-// Whoever forges an address has at most three times as much sent there as it sends itself (RFC
-// 9000, 8.1), however large its packets are and how often it begins.
+// A peer sends at most three times as much to an address that never answers as has come from there
+// (RFC 9000, 8.1), however large the packets are and however often they come.
 func TestAmplification(t *testing.T) {
 	for _, c := range []struct {
 		packets, dials int
@@ -92,8 +92,7 @@ func TestAmplification(t *testing.T) {
 	}
 }
 
-// Strangers on their way in are no reason to hold back the packets of one whose address is proved,
-// though it comes from the same address, or of a link there.
+// A link gets its packets while strangers from the same address are still on their way in.
 func TestProvedAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHostileWorld(t)

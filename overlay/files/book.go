@@ -18,16 +18,14 @@ import (
 	"quicpeer/overlay"
 	"quicpeer/overlay/files/journal"
 	"quicpeer/overlay/messaging/store"
-	"quicpeer/overlay/terse"
 )
 
 // book holds the transfers of a node.
 type book struct {
 	teller
-	dir   string // where they are remembered
-	log   *slog.Logger
-	lines *terse.Handler  // of log
-	key   certs.PublicKey // this peer's
+	dir string // where they are remembered
+	log *slog.Logger
+	key certs.PublicKey // this peer's
 
 	ctx context.Context // ends with Close
 	wg  sync.WaitGroup

@@ -98,15 +98,14 @@ func Start(cfg Config) (*Files, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	lines := terse.New(cfg.Log.Handler()) // senders cause some of them
-	cfg.Log = slog.New(lines)
+	cfg.Log = terse.New(cfg.Log) // senders cause some of its lines
 	for _, r := range []int64{cfg.Up, cfg.Down} {
 		if r != 0 && r < minRate {
 			return nil, fmt.Errorf("a limit of %d bytes a second is too low: at least %d are needed", r, minRate)
 		}
 	}
 	b := &book{
-		teller: newTeller(cfg.Tell), dir: cfg.Dir, log: cfg.Log, lines: lines, key: cfg.Node.Key(),
+		teller: newTeller(cfg.Tell), dir: cfg.Dir, log: cfg.Log, key: cfg.Node.Key(),
 		transfers: make(map[int]*transfer), byMessage: make(map[offerKey]*transfer),
 	}
 	f := &Files{

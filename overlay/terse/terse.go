@@ -1,6 +1,6 @@
-// Package terse keeps a log short whoever causes its lines: of each kind the first few in a minute are
-// written, the others are counted. Strangers can make a peer log as fast as they connect, and a disk
-// full of that is an attack as well.
+// Package terse keeps a log short: the first few lines of each kind in a minute are written, the rest
+// are counted. Otherwise strangers, who can make a peer log something with every connection, could
+// fill its disk.
 package terse
 
 import (
@@ -15,15 +15,16 @@ import (
 // Bounds of a log. They are guesses, but for the minute.
 const (
 	window   = time.Minute
-	maxLines = 5  // of one kind in a window, as they come; the others become one line, with their number
+	maxLines = 3  // of one kind in a window, as they come; the others become one line, with their number
 	maxKinds = 64 // in a window; further ones count as one
 )
 
 // others is the kind of the lines beyond maxKinds.
 const others = "other lines"
 
-// Handler is a slog.Handler before another one. A kind is a text, whatever its attributes are. Where
-// debugging is on everything is written: whoever asks for all lines is to have them.
+// Handler passes lines on to another slog.Handler. Lines with the same text are of one kind, whatever
+// their attributes. If the other handler takes debug lines, all lines are passed on: that level is
+// asked for to see everything.
 type Handler struct {
 	next slog.Handler
 	*counts
@@ -46,9 +47,20 @@ type kind struct {
 	level   slog.Level // the highest of those
 }
 
-// New returns a handler before next. It has to be ended.
-func New(next slog.Handler) *Handler {
-	return &Handler{next, &counts{first: next, kinds: map[string]*kind{}}}
+// New returns a logger that passes lines on to another one. End must be called in the end.
+func New(log *slog.Logger) *slog.Logger {
+	next := log.Handler()
+	return slog.New(&Handler{next, &counts{first: next, kinds: map[string]*kind{}}})
+}
+
+// End writes the counts of a logger made by New. Lines that come later are all written.
+func End(log *slog.Logger) {
+	h := log.Handler().(*Handler)
+	h.mu.Lock()
+	due := h.sum()
+	h.ended = true
+	h.mu.Unlock()
+	h.write(due)
 }
 
 // Enabled is that of the next handler.
@@ -77,15 +89,6 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 		return nil
 	}
 	return h.next.Handle(ctx, r)
-}
-
-// End says what was left out until now. What is logged from now on is written as it comes.
-func (h *Handler) End() {
-	h.mu.Lock()
-	due := h.sum()
-	h.ended = true
-	h.mu.Unlock()
-	h.write(due)
 }
 
 // count counts a line, and reports whether it is to be written, and which lines before it.
