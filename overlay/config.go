@@ -12,7 +12,6 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay/replay"
-	"quicpeer/overlay/terse"
 	"quicpeer/pb"
 )
 
@@ -119,7 +118,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	c.Log = terse.New(c.Log)
 	if c.lookup == nil {
 		c.lookup = lookupIP
 	}

@@ -102,6 +102,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Log = terse.New(cfg.Log)
 	conn := cfg.Conn
 	if conn == nil {
 		if conn, err = transport.Listen(cfg.Listen); err != nil {
