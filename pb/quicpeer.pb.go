@@ -4631,7 +4631,9 @@ type StoredMessage struct {
 	Taken int64 `protobuf:"varint,3,opt,name=taken,proto3" json:"taken,omitempty"`
 	// The lowest position of the history at which it can stand as sent; 0: no history was kept, or it
 	// stands there, and the message was withdrawn.
-	Said          uint64 `protobuf:"varint,4,opt,name=said,proto3" json:"said,omitempty"`
+	Said uint64 `protobuf:"varint,4,opt,name=said,proto3" json:"said,omitempty"`
+	// The alias of a receiver whose ID belonged to another peer here; empty: its ID.
+	Called        string `protobuf:"bytes,5,opt,name=called,proto3" json:"called,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4692,6 +4694,13 @@ func (x *StoredMessage) GetSaid() uint64 {
 		return x.Said
 	}
 	return 0
+}
+
+func (x *StoredMessage) GetCalled() string {
+	if x != nil {
+		return x.Called
+	}
+	return ""
 }
 
 // StoredEvent is what the history has at a position.
@@ -5825,12 +5834,13 @@ const file_quicpeer_proto_rawDesc = "" +
 	"broadcasts\x18\x02 \x03(\v2\x13.quicpeer.v1.SignedR\n" +
 	"broadcasts\x12)\n" +
 	"\x06passes\x18\x03 \x03(\v2\x11.quicpeer.v1.PassR\x06passes\x12\x10\n" +
-	"\x03end\x18\x04 \x01(\bR\x03end\"{\n" +
+	"\x03end\x18\x04 \x01(\bR\x03end\"\x93\x01\n" +
 	"\rStoredMessage\x12.\n" +
 	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12\x10\n" +
 	"\x03ref\x18\x02 \x01(\fR\x03ref\x12\x14\n" +
 	"\x05taken\x18\x03 \x01(\x03R\x05taken\x12\x12\n" +
-	"\x04said\x18\x04 \x01(\x04R\x04said\"\xf3\x04\n" +
+	"\x04said\x18\x04 \x01(\x04R\x04said\x12\x16\n" +
+	"\x06called\x18\x05 \x01(\tR\x06called\"\xf3\x04\n" +
 	"\vStoredEvent\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.StoredEventKindR\x04kind\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\x12\x0e\n" +

@@ -152,11 +152,13 @@ func (c *Core) receiveRefusal(l *link.Link, d *link.Dial, response *pb.Handshake
 }
 
 // receiveHolder takes the word of a door that our ID, or a newer run of ourselves, is in the network.
-// A peer that no door has let in stops, unless another door lets it in, or raises its epoch; for a
-// member the rules of the table decide.
+// A peer that no door has let in stops, unless another door lets it in, or raises its epoch. For a
+// member the table decides, into which passes or our own signature have to bring it.
 func (c *Core) receiveHolder(l *link.Link, d *link.Dial, holder *base.Record) {
 	own := c.env.Cfg.Identity.Key()
 	switch {
+	case c.env.Accepted && holder.Key != own && !c.env.Passes.Private():
+		// A door may have made that up. If it is true, others tell us.
 	case c.env.Accepted && !(c.env.Untried && holder.Key == own):
 		c.learn(l, &pb.Announcement{Type: holder.Type, Record: holder.Signed})
 	case holder.Key != own && d.Target != nil:
