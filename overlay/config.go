@@ -76,7 +76,8 @@ type Config struct {
 	Qlog string
 	// Software is the program's name and version, which other peers log; at most 64 bytes.
 	Software string
-	// Log receives the node's log; nil is silent.
+	// Log receives the node's log; nil is silent. Of each kind of line, by its text, the first three in
+	// a minute are written, the others are counted, unless the handler is enabled for debugging.
 	Log *slog.Logger
 
 	step      func(string) bool                                            // for tests of crashes, see store.OpenWith

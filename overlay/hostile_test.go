@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strings"
@@ -103,6 +104,16 @@ func TestHostileBeginnings(t *testing.T) {
 			s.say(&pb.HandshakeResponse{Code: pb.HandshakeCode_OK, Record: s.record(nil)})
 		}, time.Second, transport.CodeProtocol, "before the handshake"},
 		{"a direct message", func(s *stranger, alice *peer) { s.say(s.message(alice, 1, nil)) }, time.Second, transport.CodeProtocol, "MESSAGE on the control stream"},
+		{"a message stream", func(s *stranger, alice *peer) {
+			s.sayBytes(encoded(s.hello())[:9])
+			stream, err := s.link.OpenStream(s.t.Context())
+			if err == nil {
+				err = stream.Write(encoded(s.message(alice, 1, nil)))
+			}
+			if err != nil {
+				s.t.Fatal(err)
+			}
+		}, time.Second, transport.CodeProtocol, "a message stream of a stranger"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -116,6 +127,41 @@ func TestHostileBeginnings(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Strangers from one host that begin a frame and say no more leave room for a newcomer, and for each
+// other once the node has had enough of them.
+func TestManyBeginnings(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		peers := w.network("alice")
+		s := w.stranger("mallory")
+		begin := func() (links []*transport.Link) {
+			for range 60 {
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				if l, err := s.endpoint.Dial(ctx, w.Addr("alice"), peers[0].Key()); err == nil && l.Send(encoded(s.hello())[:1]) == nil {
+					links = append(links, l)
+				}
+				cancel()
+			}
+			return links
+		}
+		for range 2 {
+			links := begin()
+			if n := len(links); n != 32 {
+				t.Errorf("%d links of one host are taken", n)
+			}
+			if len(peers) == 1 {
+				peers = append(peers, w.start("bob", "alice"))
+			}
+			time.Sleep(6 * time.Second)
+			for _, l := range links {
+				if l.Err() == nil {
+					t.Error("a link that never said more still stands")
+				}
+			}
+		}
+		unimpressed(t, peers)
+	})
 }
 
 // A stranger that was let in breaks the protocol, and is disconnected.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"quicpeer/overlay/core"
+	"quicpeer/overlay/terse"
 	"quicpeer/transport"
 )
 
@@ -47,6 +48,7 @@ func (n *Node) stop() {
 	n.endpoint.Close()
 	n.wg.Wait()
 	n.undelivered = n.messages.Shutdown()
+	terse.End(n.log)
 }
 
 // Close is Leave with a ctx that has ended: it says goodbye and waits for no receiver.

@@ -59,6 +59,20 @@ func (s *links) busiest() (most *nodeLink) {
 	return most
 }
 
+// admit says which links are those of strangers no more, before any peer is told so.
+func (s *links) admit(out base.Effects) {
+	for _, up := range out.Up {
+		if nl := s.all[up.Link]; nl != nil {
+			nl.Admit()
+		}
+	}
+	for _, c := range out.Closes {
+		if nl := s.all[c.Link]; nl != nil && c.Reason == base.CloseDuplicate {
+			nl.Admit() // its peer was let in, and may use it until it hears of that
+		}
+	}
+}
+
 // openLinks asks for the open links.
 type openLinks struct{}
 

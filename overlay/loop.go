@@ -242,6 +242,7 @@ func (l *loop) apply(out base.Effects) {
 	for _, r := range out.Redeem {
 		l.redeemTicket(r)
 	}
+	l.links.admit(out)
 	for _, up := range out.Up {
 		l.linkUp(up)
 	}

@@ -39,6 +39,7 @@ import (
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/replay"
+	"quicpeer/overlay/terse"
 	"quicpeer/pb"
 	"quicpeer/transport"
 )
@@ -101,6 +102,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Log = terse.New(cfg.Log)
 	conn := cfg.Conn
 	if conn == nil {
 		if conn, err = transport.Listen(cfg.Listen); err != nil {
@@ -116,6 +118,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 	if n, err = newNode(cfg, endpoint); err != nil {
 		endpoint.Close()
+		terse.End(cfg.Log)
 		return nil, err
 	}
 	for {

@@ -60,6 +60,7 @@ func (s *stranger) accept(limit time.Duration) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	l.Admit()
 	s.use(l)
 }
 

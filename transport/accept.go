@@ -11,8 +11,8 @@ import (
 )
 
 // Accept waits for the next link that another peer has dialled. Its peer is authenticated and
-// has begun to speak on the control stream. Links that are not accepted in time keep newcomers
-// out, so the owner must call Accept all the time. The error is that of ctx, or net.ErrClosed
+// has begun to speak on the control stream. It is a stranger until [Link.Admit]. Links that are not
+// accepted in time keep newcomers out, so the owner must call Accept all the time. The error is that of ctx, or net.ErrClosed
 // after Close, or the fault of the socket.
 func (e *Endpoint) Accept(ctx context.Context) (*Link, error) {
 	select {
@@ -27,6 +27,7 @@ func (e *Endpoint) Accept(ctx context.Context) (*Link, error) {
 
 // admit turns a connection into a link and hands it to Accept, or into a connection for files.
 func (e *Endpoint) admit(conn *quic.Conn) {
+	strangerOf(conn).addressProved(true)
 	ctx, cancel := context.WithTimeoutCause(e.ctx, controlTimeout, errNoControl)
 	defer cancel()
 	stream, err := conn.AcceptStream(ctx)
@@ -53,7 +54,7 @@ func (e *Endpoint) admit(conn *quic.Conn) {
 	}
 	select {
 	case e.accepted <- l:
-		arrived(conn)
+		l.stranger.link.Store(true)
 	case <-l.Done(): // also when the endpoint is closed, which aborts its links
 	}
 }

@@ -140,7 +140,7 @@ func (e *Endpoint) admitBulk(conn *quic.Conn, first *quic.Stream) {
 	}
 	select {
 	case e.bulks.waiting <- b:
-		arrived(conn)
+		strangerOf(conn).arrived()
 	default:
 		b.Close(CodeRefused, errManyBulks.Error())
 	}

@@ -49,6 +49,7 @@ func benchLine(b *testing.B, names ...string) (ends []*transport.Endpoint) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		far.Admit()
 		links = append(links, [2]*transport.Link{near, far})
 	}
 	for i, e := range ends {
@@ -178,6 +179,7 @@ func benchLink(b *testing.B, ends []*transport.Endpoint, to string) (near, far *
 		b.Fatal(err)
 	}
 	if far, err = ends[len(ends)-1].Accept(b.Context()); err == nil {
+		far.Admit()
 		_, err = far.Receive()
 	}
 	if err != nil {

@@ -9,17 +9,18 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/quic-go/quic-go"
 )
 
 // Bounds of the gate.
 const (
-	// The limit of strangers on their way in: in the handshake, or before their control
-	// stream. Each costs 54 KB (measured), up to 2 MiB more if it fills its window (see
-	// linkWindow), and lasts at most 15 s. A core does some 450 handshakes a second, so 96 are
-	// its work for a fifth of a second. A guess beyond that.
+	// The limit of strangers on their way in: in the handshake of TLS, before their control stream,
+	// or before the owner has let them in. Each costs 54 KB (measured), 320 KiB more if it fills
+	// the windows of its control stream and its hop stream (see Link.Admit), and lasts at most
+	// 20 s. A core does some 450 handshakes a second, so 96 are its work for a fifth of a second.
+	// A guess beyond that.
 	maxHalfOpen = 96
 	// The limit for one address, which keeps one host from shutting the door for all others. A
 	// NAT or a test may well bring dozens.
@@ -27,25 +28,22 @@ const (
 	// From this number on a stranger must show that packets reach the address it claims
 	// (QUIC's Retry, one more round trip): forged addresses can't take all places.
 	doubtfulHalfOpen = maxHalfOpen / 2
-	// The shortest time between two log lines about strangers turned away.
-	refusalLogPeriod = time.Second
 )
 
 // gate bounds the resources of strangers before they have a link. A stranger counts from its
-// first packet, before any work for TLS, until the owner of the endpoint has taken its link or
-// the connection has ended.
+// first packet, before any work for TLS, until the owner of the endpoint has let it in (see
+// Link.Admit) or the connection has ended.
 type gate struct {
 	gateLimits
-	log     *slog.Logger
-	entered func(strangers int) // called when one has; nil: nobody wants to know
-	leaves  sync.WaitGroup      // one for each stranger whose end is still to be reported
+	log      *slog.Logger
+	entered  func(strangers int) // called when one has; nil: nobody wants to know
+	unproved *unproved           // addresses; nil: strangers come over others
+	leaves   sync.WaitGroup      // one for each stranger whose end is still to be reported
 
-	mu      sync.Mutex
-	open    map[*stranger]struct{}
-	within  map[any]int // of each group
-	refused int         // turned away since they were logged
-	logged  time.Time   // when
-	turned  uint64      // turned away since the start
+	mu     sync.Mutex
+	open   map[*stranger]struct{}
+	within map[any]int // of each group
+	turned uint64      // away since the start
 }
 
 // gateLimits are those of one gate.
@@ -66,6 +64,8 @@ type stranger struct {
 	from   string
 	groups []group
 	forget func() bool // cancels the report of its end
+	link   atomic.Bool // the owner has its link, and says itself why it ends
+	proves func(bool)  // closes the account of its address, see unproved; nil: there is none
 }
 
 // strangerKey is the key of the *stranger in the context of an accepted connection.
@@ -104,10 +104,14 @@ func (g *gate) enter(ctx context.Context, info *quic.ClientInfo) (context.Contex
 	if g.entered != nil {
 		g.entered(g.inside())
 	}
+	if g.unproved != nil && !info.AddrVerified {
+		s.proves = g.unproved.enter(addrPort(info.RemoteAddr))
+	}
 	ctx = context.WithValue(ctx, strangerKey{}, s)
 	g.leaves.Add(1)
 	forget := context.AfterFunc(ctx, func() {
 		defer g.leaves.Done()
+		s.addressProved(false)
 		g.leave(s, context.Cause(ctx))
 	})
 	g.mu.Lock()
@@ -138,19 +142,12 @@ func (g *gate) count(s *stranger) bool {
 	return true
 }
 
-// logRefusal logs, at long intervals, that strangers are turned away.
+// logRefusal counts and logs that a stranger is turned away.
 func (g *gate) logRefusal(s *stranger) {
 	g.mu.Lock()
-	g.refused++
 	g.turned++
-	refused, now := g.refused, time.Now()
-	if now.Sub(g.logged) < refusalLogPeriod {
-		g.mu.Unlock()
-		return
-	}
-	g.logged, g.refused = now, 0
 	g.mu.Unlock()
-	g.log.Warn("too many connections on their way in: refused", "from", s.from, "refused", refused)
+	g.log.Warn("too many connections on their way in: refused", "from", s.from)
 }
 
 // refusals is how many strangers were turned away.
@@ -167,13 +164,23 @@ func (g *gate) doubts(net.Addr) bool {
 	return len(g.open) >= g.doubtful
 }
 
-// arrived says that a connection is not on its way in any more.
-func arrived(conn *quic.Conn) {
+// strangerOf is the stranger that an accepted connection has come as; nil: we have dialled.
+func strangerOf(conn *quic.Conn) *stranger {
 	s, _ := conn.Context().Value(strangerKey{}).(*stranger)
-	s.gate.leave(s, nil)
+	return s
 }
 
-// leave ends the counting of s: it has become a link (nil), or has ended.
+// addressProved says that the stranger has finished the handshake of TLS, or (false) never will.
+func (s *stranger) addressProved(yes bool) {
+	if s.proves != nil {
+		s.proves(yes)
+	}
+}
+
+// arrived says that it is not on its way in any more.
+func (s *stranger) arrived() { s.gate.leave(s, nil) }
+
+// leave ends the counting of s: it was let in (nil), or has ended.
 func (g *gate) leave(s *stranger, cause error) {
 	g.mu.Lock()
 	_, counted := g.open[s]
@@ -186,7 +193,7 @@ func (g *gate) leave(s *stranger, cause error) {
 		}
 	}
 	g.mu.Unlock()
-	if counted && cause != nil {
+	if counted && cause != nil && !s.link.Load() {
 		// A peer that dials several of our addresses uses one: it closes another connection, or
 		// gives it up without a word in the middle of the handshake.
 		level := slog.LevelInfo

@@ -140,6 +140,7 @@ func accept(t *testing.T, e *transport.Endpoint) *transport.Link {
 	if err != nil {
 		t.Fatalf("Accept: %v", err)
 	}
+	l.Admit()
 	return l
 }
 

@@ -317,13 +317,16 @@ func (h *hop) read() {
 		if err != nil {
 			return
 		}
+		if h.link.isStranger() {
+			h.link.violation("a hop stream of a stranger")
+			return
+		}
 		if r.Size() < hopWrite {
 			r = bufio.NewReaderSize(nil, hopWrite) // most links carry nothing
 		}
 		r.Reset(s)
 		if err := h.readStream(r); err != nil {
-			h.link.log.Warn("link closed: the peer breaks the protocol", "addr", h.link.RemoteAddr(), "reason", err.Error())
-			h.link.Abort(CodeProtocol, err.Error())
+			h.link.violation(err.Error())
 			return
 		}
 	}

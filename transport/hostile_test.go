@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	mathrand "math/rand/v2"
@@ -458,5 +459,132 @@ func TestGoneBeforeItsStream(t *testing.T) {
 			time.Sleep(latency)
 		}
 		w.check()
+	})
+}
+
+// A stranger may open only the control stream until it is admitted; with another one it is cut off.
+func TestStreamsOfStrangers(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		open func(conn *quic.Conn) (io.Writer, error)
+		told string
+	}{
+		{"message stream", func(conn *quic.Conn) (io.Writer, error) { return conn.OpenStream() }, "a message stream of a stranger"},
+		{"hop stream", func(conn *quic.Conn) (io.Writer, error) { return conn.OpenUniStream() }, "a hop stream of a stranger"},
+	} {
+		for _, in := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, let in: %v", c.name, in), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newHostileWorld(t)
+					conn, err := w.dialRaw(w.raw("hostile"), goodTLS(t))
+					if err != nil {
+						t.Fatal(err)
+					}
+					control, err := conn.OpenStreamSync(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					control.Write(hello)
+					link, err := w.b.Accept(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					receive(t, link, hello)
+					if n := w.b.Strangers(); n != 1 {
+						t.Errorf("%d strangers are on their way in", n)
+					}
+					if in {
+						link.Admit()
+						if n := w.b.Strangers(); n != 0 {
+							t.Errorf("%d strangers are on their way in", n)
+						}
+					}
+					s, err := c.open(conn)
+					if err != nil {
+						t.Fatal(err)
+					}
+					s.Write([]byte{0, 0}) // an empty packet, or frame
+					time.Sleep(10 * latency)
+					if in {
+						if err := link.Err(); err != nil {
+							t.Errorf("the link of a peer that was let in has ended: %v", err)
+						}
+						return
+					}
+					var told *quic.ApplicationError
+					if err := context.Cause(conn.Context()); !errors.As(err, &told) || !told.Remote ||
+						transport.Code(told.ErrorCode) != transport.CodeProtocol || told.ErrorMessage != c.told {
+						t.Errorf("the stranger is told %v", err)
+					}
+					if n := w.b.Strangers(); n != 0 {
+						t.Errorf("%d strangers are on their way in", n)
+					}
+					w.check()
+				})
+			})
+		}
+	}
+}
+
+// Strangers that send one byte and fill the windows of streams that nobody reads take little memory,
+// all together, and don't keep others out.
+func TestFirstByte(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hosts, each = 2, 60
+		w := newHostileWorld(t)
+		newcomers := make(chan *transport.Link)
+		go func() { // the owner takes all, and lets in who says more
+			for {
+				l, err := w.b.Accept(t.Context())
+				if err != nil {
+					return
+				}
+				go func() {
+					if _, err := l.Receive(); err == nil {
+						l.Admit()
+						newcomers <- l
+					}
+				}()
+			}
+		}()
+		before := heap()
+		for i := range hosts {
+			tr := w.raw(fmt.Sprint("hostile", i))
+			for range each {
+				go func() {
+					conn, err := w.dialRaw(tr, goodTLS(t))
+					if err != nil {
+						return // turned away
+					}
+					for i := range 14 {
+						s, err := conn.OpenStream()
+						if err != nil {
+							return
+						}
+						if i == 0 {
+							s.Write(hello[:1])
+							continue
+						}
+						go s.Write(make([]byte, 160<<10))
+					}
+				}()
+			}
+		}
+		most := 0
+		for range 200 {
+			time.Sleep(10 * time.Millisecond)
+			most = max(most, w.b.Strangers())
+		}
+		if most > 64 || most < 32 {
+			t.Errorf("%d strangers are on their way in", most)
+		}
+		if grown := int64(heap()) - int64(before); grown > 30<<20 {
+			t.Errorf("the heap has grown by %d bytes, those of the attackers counted", grown)
+		}
+		w.dial(w.endpoint("newcomer"), "b")
+		if l := <-newcomers; l.Peer() != identity("newcomer").Key() {
+			t.Errorf("%v was let in", l.Peer())
+		}
+		w.check2()
 	})
 }

@@ -43,6 +43,13 @@ type Link struct {
 
 	peerBye  chan struct{} // closed when the peer has ended its control stream
 	peerOnce sync.Once
+
+	// Of a link that was accepted:
+	stranger *stranger          // it has come as
+	strange  context.Context    // ends when it is one no more
+	admitted context.CancelFunc // ends that
+	guarded  chan struct{}      // closed when guard has ended; nil: nothing guards it
+	early    *quic.Stream       // that guard has accepted when the peer was just let in
 }
 
 // Peer is the public key of the other side.
@@ -117,11 +124,16 @@ func (l *Link) Receive() (*pb.PeerMessage, error) {
 		err = fmt.Errorf("%w: the control stream was cancelled", pb.ErrMalformed)
 	}
 	if errors.Is(err, pb.ErrMalformed) {
-		l.log.Warn("link closed: the peer breaks the protocol", "addr", l.RemoteAddr(), "reason", printable(err.Error()))
-		l.Abort(CodeProtocol, err.Error())
+		l.violation(err.Error())
 		return nil, err
 	}
 	return nil, explain(err)
+}
+
+// violation ends a link whose peer breaks the protocol.
+func (l *Link) violation(reason string) {
+	l.log.Warn("link closed: the peer breaks the protocol", "addr", l.RemoteAddr(), "reason", printable(reason))
+	l.Abort(CodeProtocol, reason)
 }
 
 // Shut says goodbye and returns at once. The link then writes what is queued, ends the control

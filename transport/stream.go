@@ -67,11 +67,21 @@ func (l *Link) TryOpenStream() *Stream {
 }
 
 // AcceptStream waits for the next stream that the peer has opened, in the order
-// of their numbers.
+// of their numbers. A stranger has none: see [Link.Admit].
 func (l *Link) AcceptStream(ctx context.Context) (*Stream, error) {
-	s, err := l.conn.AcceptStream(ctx)
-	if err != nil {
-		return nil, explain(err)
+	if l.guarded != nil {
+		select {
+		case <-l.guarded:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	s := l.early
+	if l.early = nil; s == nil {
+		var err error
+		if s, err = l.conn.AcceptStream(ctx); err != nil {
+			return nil, explain(err)
+		}
 	}
 	return l.newStream(s, nil), nil
 }

@@ -91,6 +91,7 @@ type Endpoint struct {
 	transport *quic.Transport
 	listener  *quic.Listener
 	gate      gate
+	unproved  unproved
 	inside    inside
 	qlogs     *qlogs // nil: none are written
 	accepted  chan *Link
@@ -135,9 +136,10 @@ func newEndpoint(cfg Config, tls tlsConfig) (*Endpoint, error) {
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.gate.init(cfg.Log, outerLimits(), e.welcome)
+	e.gate.unproved = &e.unproved
 	e.beginQlogs(cfg.Qlog)
 	e.transport = &quic.Transport{
-		Conn:                cfg.Conn,
+		Conn:                e.unproved.bound(cfg.Conn),
 		ConnContext:         e.gate.enter,
 		VerifySourceAddress: e.gate.doubts,
 	}
@@ -268,10 +270,16 @@ func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error)
 		slots:    make(chan struct{}, maxOpen),
 		done:     make(chan struct{}),
 		peerBye:  make(chan struct{}),
+		stranger: strangerOf(conn),
 	}
 	l.queue.init()
 	l.unknowns.log = l.log
-	if _, carried := conn.RemoteAddr().(carriedAddr); !carried {
+	_, carried := conn.RemoteAddr().(carriedAddr)
+	if l.stranger != nil && !carried {
+		l.strange, l.admitted = context.WithCancel(conn.Context())
+		l.guarded = make(chan struct{})
+	}
+	if !carried {
 		l.hop = newHop(l, e.inside.carrier)
 	}
 	control.SetPriority(0, true) // before all message streams (see OpenStream)
@@ -295,6 +303,9 @@ func (e *Endpoint) add(l *Link) bool {
 	})
 	if l.hop != nil {
 		e.group.Go(l.hop.read)
+	}
+	if l.guarded != nil {
+		e.group.Go(l.guard)
 	}
 	return true
 }

@@ -20,6 +20,7 @@ import (
 
 	"quicpeer/certs"
 	"quicpeer/overlay"
+	"quicpeer/overlay/terse"
 )
 
 // Config says how files are exchanged.
@@ -97,6 +98,7 @@ func Start(cfg Config) (*Files, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Log = terse.New(cfg.Log) // senders cause some of its lines
 	for _, r := range []int64{cfg.Up, cfg.Down} {
 		if r != 0 && r < minRate {
 			return nil, fmt.Errorf("a limit of %d bytes a second is too low: at least %d are needed", r, minRate)

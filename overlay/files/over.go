@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quicpeer/overlay/files/place"
+	"quicpeer/overlay/terse"
 )
 
 // fail ends a transfer.
@@ -175,5 +176,6 @@ func (f *Files) Close() error {
 	if f.own {
 		errs = append(errs, os.RemoveAll(f.dir))
 	}
+	terse.End(f.log)
 	return errors.Join(errs...)
 }

@@ -43,8 +43,9 @@ var may = map[string][]string{
 	"internal/emulator":              {},
 	"internal/emulator/emulatortest": {"internal/emulator"},
 
-	"overlay":                    {"overlay/core", "overlay/core/base", "overlay/core/past", "overlay/replay", "overlay/messaging", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
-	"overlay/files":              {"overlay", "overlay/files/manifest", "overlay/files/place", "overlay/files/journal", "overlay/messaging/store", "transport", "certs", "pb"},
+	"overlay":                    {"overlay/terse", "overlay/core", "overlay/core/base", "overlay/core/past", "overlay/replay", "overlay/messaging", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
+	"overlay/terse":              {},
+	"overlay/files":              {"overlay", "overlay/terse", "overlay/files/manifest", "overlay/files/place", "overlay/files/journal", "overlay/messaging/store", "transport", "certs", "pb"},
 	"overlay/core":               {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/gossip", "overlay/core/reach", "overlay/core/custody", "overlay/core/past", "overlay/core/broadcast", "overlay/core/detect", "overlay/core/reconcile", "overlay/core/join", "overlay/core/neighbours", "certs", "pb"},
 	"overlay/core/base":          {"certs", "pb"},
 	"overlay/core/table":         {"overlay/core/base", "certs", "pb"},
