@@ -61,7 +61,7 @@ func (jn *Joiner) DialTargets() {
 	var sought []*link.Target
 	var longest *link.Target // of the rest, the one that has waited longest
 	for _, t := range jn.targets {
-		if t.Dialing || t.Hopeless || jn.Now < t.Next {
+		if t.Dialing || t.Hopeless || jn.Now < t.Next || !jn.mayDial(t) {
 			continue
 		}
 		switch {
@@ -113,27 +113,39 @@ func (jn *Joiner) dialTarget(t *link.Target) {
 	}
 	d := &link.Dial{Target: t, Key: t.Key}
 	jn.reach.StartDial(d)
-	if list := jn.targetCandidates(t); len(list) > 0 {
-		jn.reach.Race(d, list)
-	} else {
+	met, unmet := jn.targetCandidates(t)
+	switch ours := t.IsUsers() || t.Found != ""; {
+	case ours && len(unmet) > 0:
+		jn.reach.Race(d, unmet, reach.DialTimeout)
+	case ours || !jn.reach.RaceCautiously(d, met, unmet, reach.Briefly(t.Failures), false):
 		jn.reach.DialEnded(d, reach.Nowhere, false)
 	}
 }
 
 // targetCandidates returns the addresses of a target. Those given by the user are dialled as they
-// are; those named by others are restricted like those of members.
-func (jn *Joiner) targetCandidates(t *link.Target) []base.Candidate {
+// are; those found on the LAN as often as any host; those named by others are restricted like those of
+// members.
+func (jn *Joiner) targetCandidates(t *link.Target) (met, unmet []base.Candidate) {
 	var list []base.Candidate
 	for _, a := range t.Addresses[:min(len(t.Addresses), reach.MaxCandidates)] {
 		list = append(list, base.Candidate{Address: a})
 	}
-	if !t.IsUsers() {
-		list = slices.DeleteFunc(list, func(a base.Candidate) bool {
-			return jn.where.IsUseless(reach.ParseAddress(a.Address)) || !jn.mayBeHere(t, a.Address)
-		})
-		list = jn.reach.Affordable(list)
+	if t.IsUsers() {
+		return nil, list
 	}
-	return list
+	list = slices.DeleteFunc(list, func(a base.Candidate) bool {
+		return jn.where.IsUseless(reach.ParseAddress(a.Address)) || !jn.mayBeHere(t, a.Address)
+	})
+	if t.Found != "" {
+		return nil, jn.reach.Affordable(list)
+	}
+	return reach.Cautious(list, t.MetAt, t.Failures, func(string) bool { return false })
+}
+
+// mayDial reports whether there is something to dial for now: a target at which its peer was never met
+// needs an allowance.
+func (jn *Joiner) mayDial(t *link.Target) bool {
+	return t.IsUsers() || t.Found != "" || t.MetAt != "" || jn.reach.MaySpare()
 }
 
 // TargetEnded takes the end of a dial of the target, successful or not.
