@@ -39,6 +39,10 @@ type Reach struct {
 	checks   base.Limiter
 	unmet    base.Limiter // dials to peers never met where they say
 	secret   uint64       // see isOurTurn
+	bereft   struct {     // see isBereft
+		is     bool
+		looked time.Duration // when that was found out
+	}
 	Hosts    Hosts
 	Meetings []*link.Dial // that wait for an answer, or for the moment
 }
@@ -121,7 +125,7 @@ func (re *Reach) raceTo(d *link.Dial, e *table.Entry, met bool, seen []string, b
 	there, others := Cautious(re.where.Candidates(e, met, seen), our.LastAddress, our.Failures, func(address string) bool {
 		return met && (slices.Contains(seen, address) || slices.Contains(e.Record.Observed, address))
 	})
-	if !re.RaceCautiously(d, there, others, briefly, our.Wanted) && d.Meeting == nil {
+	if !re.RaceCautiously(d, there, others, briefly, our.Wanted || re.isBereft()) && d.Meeting == nil {
 		re.DialEnded(d, Nowhere, false)
 	}
 }
@@ -208,7 +212,7 @@ func (re *Reach) EntryNotReached(e *table.Entry, why string) {
 	re.doubt.DeafProven = re.doubt.DeafProven || re.doubt.Deaf
 	pauses, most := d.Failures, base.MaxBackoff
 	switch {
-	case d.LastAddress == "" && !d.Wanted:
+	case d.LastAddress == "" && !d.Wanted && !re.isBereft():
 		pauses, most = d.Failures+6, unmetBackoff // from 8 to 16 s on
 	case !e.Alive():
 		most = base.LostBackoff

@@ -19,6 +19,8 @@ import (
 //   - Who has just come, or has few neighbours, dials anybody. All others take turns: at any time a few
 //     of all peers may.
 //   - Each peer has an allowance of such dials, of which those come back that are answered.
+//   - Who has just lost as many peers as it still has links to may be cut off with few others, and
+//     has to find these among all: it dials as if it had met everybody.
 //
 // So in an honest network, where nearly everybody answers, little of this is felt. A peer that
 // messages wait for is dialled without turn or allowance, since our own user wants it.
@@ -39,11 +41,12 @@ const (
 	newFor         = 15 * time.Second       // after it has joined, a peer has just come
 	freeBelow      = 3                      // neighbours: with fewer a peer needs no turn
 	freeAtFirst    = 5                      // the same of one that has just come
+	bereftFor      = 5 * time.Minute        // so long a lost peer counts
 )
 
 // mayDial reports whether a peer may be dialled that no message waits for.
 func (re *Reach) mayDial(e *table.Entry) bool {
-	return e.Our().LastAddress != "" || re.MaySpare() && (re.links.Neighbours() < re.free() || re.isOurTurn())
+	return e.Our().LastAddress != "" || re.isBereft() || re.MaySpare() && (re.links.Neighbours() < re.free() || re.isOurTurn())
 }
 
 // MaySpare reports whether the allowance of dials to peers never met has one left.
@@ -66,6 +69,30 @@ func (re *Reach) spare() time.Duration {
 		return (unmetAtFirst - 1) * UnmetEvery
 	}
 	return 0
+}
+
+// isBereft reports whether, of the peers that we had links to, as many are silent or were lost lately as are here.
+func (re *Reach) isBereft() bool {
+	if re.Now == re.bereft.looked {
+		return re.bereft.is
+	}
+	here, gone := 0, 0
+	for _, l := range re.links.List {
+		switch {
+		case l.State != link.LinkUp:
+		case l.Quiet:
+			gone++
+		default:
+			here++
+		}
+	}
+	for _, e := range re.table.Lost {
+		if e.Our().LastAddress != "" && (e.Missing || e.Buried() && re.Now < e.Said+bereftFor) {
+			gone++
+		}
+	}
+	re.bereft.looked, re.bereft.is = re.Now, gone > 0 && gone >= here
+	return re.bereft.is
 }
 
 // isNew reports whether we have just come, or are still joining.
