@@ -155,4 +155,3 @@ func traffic(h *netlab.Host) (received, sent int64, err error) {
 	}
 	return 0, 0, errors.New("the host has no eth0")
 }
-

@@ -5,6 +5,7 @@ package join
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -332,6 +333,7 @@ const (
 	maxTargets  = 64              // without the acquaintances, so that full doors can't make us dial without end
 	DiscoverFor = 2 * time.Second // for an answer of the LAN, which takes milliseconds
 	MaxFound    = 32              // of the targets
+	maxFoundAt  = 8               // of these at one host
 	FoundTries  = 5               // failed dials in a row before it has to be found again
 )
 
@@ -351,7 +353,6 @@ func (jn *Joiner) FoundOnLAN(id certs.ID, fingerprint string, addresses []string
 	jn.targets = slices.DeleteFunc(jn.targets, func(t *link.Target) bool {
 		return t.Found != "" && !t.Dialing && (t.Hopeless || t.Reached || t.Failures >= FoundTries)
 	})
-	n := 0
 	for _, t := range jn.targets {
 		if t.Found == found.Found {
 			if !t.Dialing {
@@ -359,15 +360,43 @@ func (jn *Joiner) FoundOnLAN(id certs.ID, fingerprint string, addresses []string
 			}
 			return // it is dialled when it is due
 		}
-		if t.Found != "" {
-			n++
-		}
 	}
-	if n < MaxFound {
+	if jn.makeRoom(found) {
 		jn.Note(base.Debug, "found on the LAN", "key", fingerprint, "addresses", addresses)
 		jn.targets = append(jn.targets, found)
 		jn.DialTargets()
 	}
+}
+
+// makeRoom reports whether another target found on the LAN has a place, and gives up one for it if all are
+// taken: any of a host that has most of them. So a host that makes up peers keeps no other out.
+func (jn *Joiner) makeRoom(found *link.Target) bool {
+	host := func(t *link.Target) netip.Addr { return reach.ParseAddress(t.Address).Addr() }
+	places, count, most := make(map[netip.Addr]int), 0, 0
+	for _, t := range jn.targets {
+		if t.Found != "" {
+			places[host(t)]++
+			count, most = count+1, max(most, places[host(t)])
+		}
+	}
+	if places[host(found)] >= maxFoundAt {
+		return false
+	}
+	if count < MaxFound {
+		return true
+	}
+	var worst []*link.Target
+	for _, t := range jn.targets {
+		if t.Found != "" && !t.Dialing && places[host(t)] == most {
+			worst = append(worst, t)
+		}
+	}
+	if len(worst) == 0 || places[host(found)] >= most {
+		return false
+	}
+	one := worst[jn.Cfg.Rand.IntN(len(worst))]
+	jn.targets = slices.DeleteFunc(jn.targets, func(t *link.Target) bool { return t == one })
+	return true
 }
 
 // isHere reports whether a target found on the LAN is a peer of our network already, or ourselves.
