@@ -37,19 +37,14 @@ type Reach struct {
 	Seeking  int            // dials under way that seek a neighbour
 	wanted   []*table.Entry // messages wait for them
 	checks   base.Limiter
-	unmet    base.Limiter // dials to peers never met where they say
-	secret   uint64       // see isOurTurn
-	bereft   struct {     // see isBereft
-		is     bool
-		looked time.Duration // when that was found out
-	}
+	unmet    unmet
 	Hosts    Hosts
 	Meetings []*link.Dial // that wait for an answer, or for the moment
 }
 
 // New returns what gets us links; there are none yet.
 func New(en *base.Env, t *table.Table, ls *link.Links, rt *route.Routes, wh *Whereabouts, db *link.Doubt) *Reach {
-	return &Reach{Env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, Dials: make(map[base.DialID]*link.Dial)}
+	return &Reach{Env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, Dials: make(map[base.DialID]*link.Dial), unmet: unmet{Env: en, table: t, links: ls}}
 }
 
 // purpose is why a peer is dialled.
@@ -93,7 +88,7 @@ func (re *Reach) newDial(e *table.Entry, why purpose) *link.Dial {
 // CanDial reports whether a dial to a peer can begin: none is under way or has just failed.
 func (re *Reach) CanDial(e *table.Entry) bool {
 	d := e.Our()
-	return d.Dialing == 0 && re.Now >= d.NextDial && (d.Wanted || re.mayDial(e))
+	return d.Dialing == 0 && re.Now >= d.NextDial && (d.Wanted || re.unmet.mayDial(e))
 }
 
 // DialEntry dials a peer, unless a dial is under way or has just failed.
@@ -125,7 +120,7 @@ func (re *Reach) raceTo(d *link.Dial, e *table.Entry, met bool, seen []string, b
 	there, others := Cautious(re.where.Candidates(e, met, seen), our.LastAddress, our.Failures, func(address string) bool {
 		return met && (slices.Contains(seen, address) || slices.Contains(e.Record.Observed, address))
 	})
-	if !re.RaceCautiously(d, there, others, briefly, our.Wanted || re.isBereft()) && d.Meeting == nil {
+	if !re.RaceCautiously(d, there, others, briefly, our.Wanted || re.unmet.isBereft()) && d.Meeting == nil {
 		re.DialEnded(d, Nowhere, false)
 	}
 }
@@ -212,7 +207,7 @@ func (re *Reach) EntryNotReached(e *table.Entry, why string) {
 	re.doubt.DeafProven = re.doubt.DeafProven || re.doubt.Deaf
 	pauses, most := d.Failures, base.MaxBackoff
 	switch {
-	case d.LastAddress == "" && !d.Wanted && !re.isBereft():
+	case d.LastAddress == "" && !d.Wanted && !re.unmet.isBereft():
 		pauses, most = d.Failures+6, unmetBackoff // from 8 to 16 s on
 	case !e.Alive():
 		most = base.LostBackoff

@@ -44,40 +44,53 @@ const (
 	bereftFor      = 5 * time.Minute        // so long a lost peer counts
 )
 
-// mayDial reports whether a peer may be dialled that no message waits for.
-func (re *Reach) mayDial(e *table.Entry) bool {
-	return e.Our().LastAddress != "" || re.isBereft() || re.MaySpare() && (re.links.Neighbours() < re.free() || re.isOurTurn())
+// unmet decides which of the peers never met may be dialled.
+type unmet struct {
+	*base.Env
+	table  *table.Table
+	links  *link.Links
+	spent  base.Limiter // of the allowance
+	secret uint64       // see isOurTurn
+	bereft struct {     // see isBereft
+		is     bool
+		looked time.Duration // when that was found out
+	}
 }
 
-// MaySpare reports whether the allowance of dials to peers never met has one left.
-func (re *Reach) MaySpare() bool {
-	spare := re.unmet
-	return spare.Spend(re.Now, re.spare(), UnmetEvery)
+// mayDial reports whether a peer may be dialled that no message waits for.
+func (un *unmet) mayDial(e *table.Entry) bool {
+	return e.Our().LastAddress != "" || un.isBereft() || un.maySpare() && (un.links.Neighbours() < un.free() || un.isOurTurn())
+}
+
+// maySpare reports whether the allowance has one left.
+func (un *unmet) maySpare() bool {
+	copied := un.spent
+	return copied.Spend(un.Now, un.spare(), UnmetEvery)
 }
 
 // free is with fewer neighbours than how many we need no turn.
-func (re *Reach) free() int {
-	if re.isNew() {
+func (un *unmet) free() int {
+	if un.isNew() {
 		return freeAtFirst
 	}
 	return freeBelow
 }
 
 // spare is what may be spent at once: one dial, but more by a newcomer.
-func (re *Reach) spare() time.Duration {
-	if re.isNew() {
+func (un *unmet) spare() time.Duration {
+	if un.isNew() {
 		return (unmetAtFirst - 1) * UnmetEvery
 	}
 	return 0
 }
 
 // isBereft reports whether, of the peers that we had links to, as many are silent or were lost lately as are here.
-func (re *Reach) isBereft() bool {
-	if re.Now == re.bereft.looked {
-		return re.bereft.is
+func (un *unmet) isBereft() bool {
+	if un.Now == un.bereft.looked {
+		return un.bereft.is
 	}
 	here, gone := 0, 0
-	for _, l := range re.links.List {
+	for _, l := range un.links.List {
 		switch {
 		case l.State != link.LinkUp:
 		case l.Quiet:
@@ -86,26 +99,26 @@ func (re *Reach) isBereft() bool {
 			here++
 		}
 	}
-	for _, e := range re.table.Lost {
-		if e.Our().LastAddress != "" && (e.Missing || e.Buried() && re.Now < e.Said+bereftFor) {
+	for _, e := range un.table.Lost {
+		if e.Our().LastAddress != "" && (e.Missing || e.Buried() && un.Now < e.Said+bereftFor) {
 			gone++
 		}
 	}
-	re.bereft.looked, re.bereft.is = re.Now, gone > 0 && gone >= here
-	return re.bereft.is
+	un.bereft.looked, un.bereft.is = un.Now, gone > 0 && gone >= here
+	return un.bereft.is
 }
 
 // isNew reports whether we have just come, or are still joining.
-func (re *Reach) isNew() bool {
-	return !re.Ready || re.Now < re.ReadyAt+newFor
+func (un *unmet) isNew() bool {
+	return !un.Ready || un.Now < un.ReadyAt+newFor
 }
 
 // isOurTurn reports whether it is our turn to dial peers never met. When that is nobody else can tell.
-func (re *Reach) isOurTurn() bool {
-	if re.secret == 0 {
-		re.secret = re.Cfg.Rand.Uint64() | 1
+func (un *unmet) isOurTurn() bool {
+	if un.secret == 0 {
+		un.secret = un.Cfg.Rand.Uint64() | 1
 	}
-	return (re.secret>>1+uint64(re.Now/turnFor))%uint64(len(re.table.Entries)) < turns
+	return (un.secret>>1+uint64(un.Now/turnFor))%uint64(len(un.table.Entries)) < turns
 }
 
 // metAt reports whether an address is where a peer was last met.
@@ -113,6 +126,9 @@ func metAt(last, address string) bool {
 	a, b := ParseAddress(last), ParseAddress(address)
 	return a.IsValid() && b.IsValid() && hostOf(a.Addr()) == hostOf(b.Addr())
 }
+
+// MaySpare reports whether the allowance of dials to peers never met has one left.
+func (re *Reach) MaySpare() bool { return re.unmet.maySpare() }
 
 // Cautious splits the addresses of a peer into those at the host where it was met last, and a few of the
 // others: after each failure the next ones; but always the first that counts as sure, which says
@@ -153,7 +169,7 @@ func (re *Reach) RaceCautiously(d *link.Dial, met, unmet []base.Candidate, brief
 	if met = re.Affordable(met); len(met) > 0 {
 		re.Race(d, met, DialTimeout)
 	}
-	if len(unmet) > 0 && (users || d.Pay(&re.unmet, re.Now, re.spare(), UnmetEvery)) {
+	if len(unmet) > 0 && (users || d.Pay(&re.unmet.spent, re.Now, re.unmet.spare(), UnmetEvery)) {
 		if unmet = re.Affordable(unmet); len(unmet) > 0 {
 			re.Race(d, unmet, briefly)
 		}
