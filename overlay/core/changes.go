@@ -189,7 +189,8 @@ func (c *Core) becomeReady() {
 	if c.env.Ready {
 		return
 	}
-	c.env.Ready, c.env.ReadyAt, c.env.Accepted = true, c.env.Now, true
+	c.env.Ready, c.env.ReadyAt = true, c.env.Now
+	c.own.accepted()
 	c.doubt.LastHeard = c.env.Now
 	c.visit.until = c.env.Now + visitFor
 	c.env.Out.Events = append(c.env.Out.Events, base.Ready{})

@@ -85,6 +85,8 @@ type dealings struct {
 	Pace     time.Duration // see Core.mayFlood
 	HeldBack bool
 
+	queue // for its ID
+
 	Suspicion
 }
 
