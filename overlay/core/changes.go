@@ -189,7 +189,7 @@ func (c *Core) becomeReady() {
 	if c.env.Ready {
 		return
 	}
-	c.env.Ready = true
+	c.env.Ready, c.env.ReadyAt = true, c.env.Now
 	c.own.accepted()
 	c.doubt.LastHeard = c.env.Now
 	c.visit.until = c.env.Now + visitFor

@@ -12,6 +12,7 @@ import (
 	"quicpeer/overlay/core/join"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/reach"
+	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
 )
 
@@ -147,7 +148,7 @@ func TestDoorNamesVictims(t *testing.T) {
 				}
 			}
 		}
-		most := reach.DialsOfHost + int(time.Minute/reach.HostDialEvery) + 1
+		most := 2 * (table.WantNeighbours + int(time.Minute/reach.UnmetEvery) + 1) // two addresses in a dial
 		if forged && packets != 0 || packets > most || !forged && packets == 0 {
 			t.Errorf("forged %v: a host is dialled %d times in a minute, of %d", forged, packets, most)
 		}

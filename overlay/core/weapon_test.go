@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quicpeer/certs"
+	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/reach"
 	"quicpeer/pb"
 )
@@ -23,29 +24,38 @@ func TestSyncIsNotAWeapon(t *testing.T) {
 			t.Errorf("a SYNC with %s dials %v", address, got)
 		}
 	}
-	count := func(r *rig, f func(i int)) (n int) {
+	count := func(r *rig, f func(i int)) int {
+		followed := make(map[base.DialID]bool)
 		for i := range 200 {
 			f(i)
 			for _, d := range r.out.Dials {
-				n++
+				followed[d.ID] = true
 				r.c.Step(r.now, DialFailed{Dial: d.ID, Why: "no answer"})
 			}
 			r.drain()
 		}
-		return n
+		return len(followed)
 	}
 	r, mid := withNATted(t)
+	r.c.env.ReadyAt = -time.Hour // it has not just come
+	r.c.table.Of("far")[0].With().LastAddress = "203.0.113.2:4001"
 	if n := count(r, func(int) { r.receive(mid, syncOf(2, "far", 0, "203.0.113.2:4001")) }); n != reach.MeetingsOfPeer {
 		t.Errorf("%d SYNCs of one peer are followed", n)
 	}
-	r = newRig(t, nil)
-	mid = r.neighbour(1, "mid")
-	if n := count(r, func(i int) {
-		id := certs.ID(fmt.Sprintf("far%d", i))
-		r.tell(mid, 1, natted(100+uint64(i), string(id), 0, "192.168.1.5:4001", fmt.Sprintf("203.0.113.%d:4001", i+1)))
-		r.receive(mid, syncOf(100+uint64(i), id, 0))
-	}); n != reach.MeetingsAtOnce {
-		t.Errorf("%d SYNCs of one link are followed", n)
+	for most, met := range map[int]bool{reach.MeetingsAtOnce: true, 4: false} { // one to a peer never met is worth ten
+		r = newRig(t, nil)
+		r.c.env.ReadyAt = -time.Hour
+		mid = r.neighbour(1, "mid")
+		if n := count(r, func(i int) {
+			id := certs.ID(fmt.Sprintf("far%d", i))
+			r.tell(mid, 1, natted(100+uint64(i), string(id), 0, "192.168.1.5:4001", fmt.Sprintf("203.0.113.%d:4001", i+1)))
+			if met {
+				r.c.table.Of(id)[0].With().LastAddress = fmt.Sprintf("203.0.113.%d:4001", i+1)
+			}
+			r.receive(mid, syncOf(100+uint64(i), id, 0))
+		}); n != most {
+			t.Errorf("%d SYNCs of one link are followed; met before: %v", n, met)
+		}
 	}
 	r.neighbour(2, "called")
 	key, arranged := testIdentity(1).Key(), 0

@@ -103,6 +103,7 @@ type Counters struct {
 	Bytes     int64 // of frames; keepalives apart
 	Pings     int64 // packets of keepalives
 	Dials     int64
+	Strays    int64         // first packets of handshakes, to addresses at which nobody is
 	Received  int64         // frames
 	Receiving time.Duration // that cores took for them
 	Ticks     int64

@@ -1,4 +1,8 @@
 package main
 
 // attacks are all of them, in the order of docs/attacks.md.
-var attacks = []*attack{claim, refusal, firstbyte, amplification, logflood}
+var attacks = []*attack{
+	claim, refusal,
+	firstbyte, amplification, logflood,
+	reflector, multicast,
+}

@@ -6,8 +6,9 @@
 // again a few times in the first seconds, in case a packet was lost, and then once a minute,
 // in case a cable was plugged in elsewhere.
 //
-// Any host on the LAN can answer anything, so an answer is only a hint: its addresses must be
-// in our own subnets, and the peer there shows its key in the handshake like every other.
+// Any host on the LAN can answer anything, so an answer is only a hint: it counts for the address that it
+// comes from, which must be in a subnet of ours, and the peer there shows its key in the handshake like every
+// other. A host that floods the LAN is heard a few times a second, and the others no less for that (lan.go).
 //
 // A peer of a private network tells the LAN neither who it is nor which network that is: it sends
 // a random number, and beside it a mark of that number which only those can make and recognise
@@ -23,33 +24,21 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/logging"
-	"github.com/pion/mdns/v2"
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
-
 	"quicpeer/certs"
 	"quicpeer/transport"
 )
 
-const service = "_quicpeer._udp"
-
 // askAt is when to ask the LAN, after the start and after the previous time.
 var askAt = []time.Duration{0, 250 * time.Millisecond, 750 * time.Millisecond, 2 * time.Second}
 
-// askEvery is how often to ask from then on (RFC 6762, 5.2, allows up to an hour); neverAsk
-// keeps the library from asking at intervals of its own.
-const (
-	askEvery = time.Minute
-	neverAsk = 24 * time.Hour
-)
+// askEvery is how often to ask from then on (RFC 6762, 5.2, allows up to an hour).
+const askEvery = time.Minute
 
 // Config describes this peer, and the function that receives the peers found.
 type Config struct {
@@ -59,7 +48,7 @@ type Config struct {
 	Door    *certs.Door // of a private network, in the place of ID, Key and Network; nil: an open one
 	Port    uint16      // UDP
 	// Found is called for each peer that answers, again each time that the LAN is asked.
-	// Several goroutines may call it, but none after Close.
+	// It is not called after Close.
 	Found func(Peer)
 	Log   *slog.Logger
 }
@@ -117,12 +106,18 @@ func (d *Discovery) Close() {
 	d.done.Wait()
 }
 
-// keepAsking asks, and begins anew when the interfaces have changed.
-func (d *Discovery) keepAsking(ctx context.Context, conn *mdns.Conn) {
+// keepAsking asks and answers, and begins anew when the interfaces have changed.
+func (d *Discovery) keepAsking(ctx context.Context, on *lan) {
 	for ctx.Err() == nil {
-		if conn != nil {
-			d.ask(ctx, conn)
-			_ = conn.Close() // of multicast sockets; an error would change nothing
+		if on != nil {
+			reader := make(chan struct{})
+			go func() {
+				defer close(reader)
+				on.read(d.heard)
+			}()
+			d.ask(ctx, on)
+			_ = on.close() // of multicast sockets; an error would change nothing
+			<-reader
 		} else {
 			d.pause(ctx, askEvery)
 		}
@@ -130,17 +125,15 @@ func (d *Discovery) keepAsking(ctx context.Context, conn *mdns.Conn) {
 			return
 		}
 		var err error
-		if conn, err = d.listen(); err != nil {
-			conn = nil
+		if on, err = d.listen(); err != nil {
+			on = nil
 			d.cfg.Log.Debug("no interface for multicast now", "error", err)
 		}
 	}
 }
 
 // ask asks until ctx ends or the interfaces change.
-func (d *Discovery) ask(ctx context.Context, conn *mdns.Conn) {
-	last := func() {}
-	defer func() { last() }()
+func (d *Discovery) ask(ctx context.Context, on *lan) {
 	for i := 0; ; i++ {
 		pause := askEvery
 		if i < len(askAt) {
@@ -149,10 +142,7 @@ func (d *Discovery) ask(ctx context.Context, conn *mdns.Conn) {
 		if d.pause(ctx, pause) {
 			return
 		}
-		last() // a session of the library reports each peer once
-		session, cancel := context.WithCancel(ctx)
-		last = cancel
-		if err := conn.Browse(session, service); err != nil {
+		if err := on.toAll(question()); err != nil {
 			d.cfg.Log.Debug("asking the LAN", "error", err)
 			return
 		}
@@ -175,19 +165,14 @@ func (d *Discovery) pause(ctx context.Context, t time.Duration) bool {
 
 // listen joins the multicast group on all interfaces, by IPv4, or by IPv6 on hosts without
 // IPv4; over loopback on hosts without another interface.
-func (d *Discovery) listen() (conn *mdns.Conn, err error) {
+func (d *Discovery) listen() (on *lan, err error) {
 	for _, loopback := range []bool{false, true} {
-		for _, open := range []func() (*ipv4.PacketConn, *ipv6.PacketConn, error){listen4, listen6} {
-			v4, v6, openErr := open()
-			if openErr == nil {
-				conn, openErr = mdns.NewServer(v4, v6, d.options(loopback)...)
-			}
+		for _, group := range []netip.AddrPort{group4, group6} {
+			on, openErr := openLAN(group, loopback)
 			if openErr == nil {
 				d.alone.Store(loopback)
-				conn.OnServiceDiscovered(d.found)
-				return conn, nil
+				return on, nil
 			}
-			closeBoth(v4, v6)
 			if err == nil {
 				err = openErr
 			}
@@ -196,73 +181,48 @@ func (d *Discovery) listen() (conn *mdns.Conn, err error) {
 	return nil, err
 }
 
-func listen4() (*ipv4.PacketConn, *ipv6.PacketConn, error) {
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(224, 0, 0, 0), Port: 5353})
-	if err != nil {
-		return nil, nil, err
-	}
-	return ipv4.NewPacketConn(c), nil, nil
-}
-
-func listen6() (*ipv4.PacketConn, *ipv6.PacketConn, error) {
-	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.ParseIP("ff02::"), Port: 5353})
-	if err != nil {
-		return nil, nil, err
-	}
-	return nil, ipv6.NewPacketConn(c), nil
-}
-
-func closeBoth(v4 *ipv4.PacketConn, v6 *ipv6.PacketConn) {
-	if v4 != nil {
-		_ = v4.Close()
-	}
-	if v6 != nil {
-		_ = v6.Close()
-	}
-}
-
-func (d *Discovery) options(loopback bool) []mdns.ServerOption {
-	host := "quicpeer-" + d.run + ".local"
-	return []mdns.ServerOption{
-		mdns.WithLoggerFactory(&logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}),
-		mdns.WithIncludeLoopback(loopback),
-		mdns.WithQueryInterval(neverAsk),
-		mdns.WithCacheRefresh(false),
-		mdns.WithLocalNames(host),
-		mdns.WithService(mdns.ServiceInstance{Instance: d.instance(), Service: service, Host: host + ".", Port: d.cfg.Port, Text: d.text()}),
-	}
-}
-
 // instance is the name of this peer among those that offer the service.
 func (d *Discovery) instance() string {
 	if d.cfg.Door != nil {
 		return d.run
 	}
-	return string(d.cfg.ID[:min(len(d.cfg.ID), 48)]) + "-" + d.run
+	return strings.ReplaceAll(string(d.cfg.ID[:min(len(d.cfg.ID), 48)]), ".", "-") + "-" + d.run // a name's labels end at dots
 }
 
 // text is what this peer says about itself.
-func (d *Discovery) text() []mdns.TXTEntry {
+func (d *Discovery) text() []string {
 	if d.cfg.Door != nil {
 		mark := d.cfg.Door.Mark(d.salt)
-		return []mdns.TXTEntry{
-			mdns.NewTXTString("s", hex.EncodeToString(d.salt[:])),
-			mdns.NewTXTString("n", hex.EncodeToString(mark[:])),
-		}
+		return []string{"s=" + hex.EncodeToString(d.salt[:]), "n=" + hex.EncodeToString(mark[:])}
 	}
-	return []mdns.TXTEntry{
-		mdns.NewTXTString("id", string(d.cfg.ID)),
-		mdns.NewTXTString("key", d.cfg.Key.String()),
-		mdns.NewTXTString("net", d.cfg.Network),
+	return []string{"id=" + string(d.cfg.ID), "key=" + d.cfg.Key.String(), "net=" + d.cfg.Network}
+}
+
+// heard handles a packet: it answers a question, and takes answers.
+func (d *Discovery) heard(on *lan, from netip.AddrPort, packet []byte) {
+	asked, answers, err := readPacket(packet, from.Addr())
+	switch {
+	case err != nil:
+		d.cfg.Log.Debug("a packet of the LAN is ignored", "from", from, "why", err)
+	case asked != nil:
+		on.reply(from, asked, d.service())
+	}
+	for _, a := range answers {
+		d.found(a)
 	}
 }
 
+// service is what this peer answers.
+func (d *Discovery) service() service {
+	return service{instance: d.instance(), host: "quicpeer-" + d.run + ".local.", port: d.cfg.Port, text: d.text()}
+}
+
 // found handles an answer.
-func (d *Discovery) found(e mdns.ServiceEvent) {
+func (d *Discovery) found(e answer) {
 	p, err := d.parse(e)
 	switch {
 	case err != nil:
-		d.cfg.Log.Debug("an answer of the LAN is ignored", "instance", fmt.Sprintf("%q", e.Instance.Instance), "why", err)
+		d.cfg.Log.Debug("an answer of the LAN is ignored", "address", e.address, "why", err)
 	case d.isOwn(e):
 	// Multicast does not leave the LAN, so an answer with an address elsewhere is about
 	// another host.
@@ -273,40 +233,29 @@ func (d *Discovery) found(e mdns.ServiceEvent) {
 	}
 }
 
-// textOf is what an answer says about its peer.
-func textOf(e mdns.ServiceEvent) map[string]string {
-	text := map[string]string{}
-	for _, t := range e.Instance.Text {
-		text[t.Key] = string(t.Value)
-	}
-	return text
-}
-
 // isOwn reports whether a valid answer is our own.
-func (d *Discovery) isOwn(e mdns.ServiceEvent) bool {
-	text := textOf(e)
+func (d *Discovery) isOwn(e answer) bool {
 	if d.cfg.Door != nil {
-		return strings.EqualFold(text["s"], hex.EncodeToString(d.salt[:]))
+		return strings.EqualFold(e.text["s"], hex.EncodeToString(d.salt[:]))
 	}
-	return text["key"] == d.cfg.Key.String()
+	return e.text["key"] == d.cfg.Key.String()
 }
 
 // parse checks the contents of an answer.
-func (d *Discovery) parse(e mdns.ServiceEvent) (p Peer, err error) {
-	text := textOf(e)
+func (d *Discovery) parse(e answer) (p Peer, err error) {
 	if d.cfg.Door != nil {
-		err = d.checkMark(text["s"], text["n"])
+		err = d.checkMark(e.text["s"], e.text["n"])
 	} else {
-		p, err = d.parseOpen(text)
+		p, err = d.parseOpen(e.text)
 	}
 	if err != nil {
 		return Peer{}, err
 	}
-	ip := e.Addr.Unmap()
-	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || e.Instance.Port == 0 || ip.IsLinkLocalUnicast() && ip.Is6() && ip.Zone() == "" {
-		return Peer{}, fmt.Errorf("no address to dial: %v, port %d", e.Addr, e.Instance.Port)
+	ip := e.address.Addr()
+	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || e.address.Port() == 0 || ip.IsLinkLocalUnicast() && ip.Is6() && ip.Zone() == "" {
+		return Peer{}, fmt.Errorf("no address to dial: %v", e.address)
 	}
-	p.Address = netip.AddrPortFrom(ip, e.Instance.Port)
+	p.Address = e.address
 	return p, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/mdns/v2"
 	"go.uber.org/goleak"
 
 	"quicpeer/certs"
@@ -20,41 +19,39 @@ var silent = slog.New(slog.DiscardHandler)
 
 const fingerprint = "SHA256:M629qRVeAI/rGymUyNidvrI5Dz6X1n40nYgYx+urAs4"
 
-func answer(id, key, network, ip string, port uint16) mdns.ServiceEvent {
+func said(id, key, network, ip string, port uint16) answer {
 	addr, _ := netip.ParseAddr(ip)
-	return mdns.ServiceEvent{Addr: addr, Instance: mdns.ServiceInstance{Port: port, Text: []mdns.TXTEntry{
-		mdns.NewTXTString("id", id), mdns.NewTXTString("key", key), mdns.NewTXTString("net", network),
-	}}}
+	return answer{netip.AddrPortFrom(addr, port), map[string]string{"id": id, "key": key, "net": network}}
 }
 
 // parse is what a peer of an open network makes of an answer.
-func parse(e mdns.ServiceEvent, network string) (Peer, error) {
+func parse(e answer, network string) (Peer, error) {
 	return (&Discovery{cfg: Config{Network: network}}).parse(e)
 }
 
 // TestParse: answers that any host on the LAN may give.
 func TestParse(t *testing.T) {
-	p, err := parse(answer("bob", fingerprint, "team", "192.168.1.7", 5000), "team")
+	p, err := parse(said("bob", fingerprint, "team", "192.168.1.7", 5000), "team")
 	if err != nil || p != (Peer{"bob", fingerprint, netip.MustParseAddrPort("192.168.1.7:5000")}) {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if _, err := parse(answer("bob", fingerprint, "team", "fe80::1%eth0", 5000), "team"); err != nil {
+	if _, err := parse(said("bob", fingerprint, "team", "fe80::1%eth0", 5000), "team"); err != nil {
 		t.Error(err)
 	}
-	for what, e := range map[string]mdns.ServiceEvent{
-		"another network":        answer("bob", fingerprint, "other", "192.168.1.7", 5000),
+	for what, e := range map[string]answer{
+		"another network":        said("bob", fingerprint, "other", "192.168.1.7", 5000),
 		"no network":             {},
-		"no ID":                  answer("", fingerprint, "team", "192.168.1.7", 5000),
-		"an ID with a newline":   answer("b\nb", fingerprint, "team", "192.168.1.7", 5000),
-		"a long ID":              answer(strings.Repeat("x", 65), fingerprint, "team", "192.168.1.7", 5000),
-		"no key":                 answer("bob", "", "team", "192.168.1.7", 5000),
-		"a short key":            answer("bob", "SHA256:AAAA", "team", "192.168.1.7", 5000),
-		"a key of another kind":  answer("bob", "MD5:"+fingerprint[7:], "team", "192.168.1.7", 5000),
-		"no port":                answer("bob", fingerprint, "team", "192.168.1.7", 0),
-		"no address":             answer("bob", fingerprint, "team", "", 5000),
-		"any address":            answer("bob", fingerprint, "team", "0.0.0.0", 5000),
-		"a group":                answer("bob", fingerprint, "team", "224.0.0.251", 5000),
-		"a link of no interface": answer("bob", fingerprint, "team", "fe80::1", 5000),
+		"no ID":                  said("", fingerprint, "team", "192.168.1.7", 5000),
+		"an ID with a newline":   said("b\nb", fingerprint, "team", "192.168.1.7", 5000),
+		"a long ID":              said(strings.Repeat("x", 65), fingerprint, "team", "192.168.1.7", 5000),
+		"no key":                 said("bob", "", "team", "192.168.1.7", 5000),
+		"a short key":            said("bob", "SHA256:AAAA", "team", "192.168.1.7", 5000),
+		"a key of another kind":  said("bob", "MD5:"+fingerprint[7:], "team", "192.168.1.7", 5000),
+		"no port":                said("bob", fingerprint, "team", "192.168.1.7", 0),
+		"no address":             said("bob", fingerprint, "team", "", 5000),
+		"any address":            said("bob", fingerprint, "team", "0.0.0.0", 5000),
+		"a group":                said("bob", fingerprint, "team", "224.0.0.251", 5000),
+		"a link of no interface": said("bob", fingerprint, "team", "fe80::1", 5000),
 	} {
 		if p, err := parse(e, "team"); err == nil {
 			t.Errorf("%s: %+v", what, p)
@@ -145,9 +142,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("", "", "", []byte{}, uint16(0))
 	f.Fuzz(func(t *testing.T, id, key, network string, ip []byte, port uint16) {
 		addr, _ := netip.AddrFromSlice(ip)
-		p, err := parse(mdns.ServiceEvent{Addr: addr, Instance: mdns.ServiceInstance{Port: port, Text: []mdns.TXTEntry{
-			mdns.NewTXTString("id", id), mdns.NewTXTString("key", key), mdns.NewTXTString("net", network),
-		}}}, "team")
+		p, err := parse(answer{netip.AddrPortFrom(addr, port), map[string]string{"id": id, "key": key, "net": network}}, "team")
 		if err == nil && (network != "team" || !p.Address.IsValid() || p.Address.Port() == 0 || len(p.ID) > 64 || len(p.Key) > 64) {
 			t.Errorf("takes %+v", p)
 		}

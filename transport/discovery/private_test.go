@@ -3,13 +3,13 @@ package discovery
 import (
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/pion/mdns/v2"
 	"golang.org/x/net/ipv4"
 
 	"quicpeer/certs"
@@ -18,9 +18,9 @@ import (
 var ours, others = certs.NewDoor(certs.PublicKey{1}), certs.NewDoor(certs.PublicKey{2})
 
 // marked is an answer of a peer of a private network.
-func marked(salt, mark, ip string) mdns.ServiceEvent {
-	e := answer("", "", "", ip, 5000)
-	e.Instance.Text = []mdns.TXTEntry{mdns.NewTXTString("s", salt), mdns.NewTXTString("n", mark)}
+func marked(salt, mark, ip string) answer {
+	e := said("", "", "", ip, 5000)
+	e.text = map[string]string{"s": salt, "n": mark}
 	return e
 }
 
@@ -36,10 +36,7 @@ func TestPrivateSays(t *testing.T) {
 	says := func(door *certs.Door) string {
 		d := newDiscovery(Config{ID: "alice", Key: certs.PublicKey{7}, Network: "home#team", Door: door})
 		text := d.instance() + " " + d.run
-		for _, entry := range d.text() {
-			text += fmt.Sprintf(" %s=%s", entry.Key, entry.Value)
-		}
-		return text
+		return text + " " + strings.Join(d.text(), " ")
 	}
 	first, second := strings.Fields(says(ours)), strings.Fields(says(ours))
 	if len(first) != 4 || len(first[2]) != len("s=")+16 || len(first[3]) != len("n=")+16 {
@@ -71,14 +68,14 @@ func TestPrivateParse(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	both := marked(s, n, "192.168.1.7")
-	both.Instance.Text = append(both.Instance.Text, answer("eve", fingerprint, "team", "192.168.1.7", 5000).Instance.Text...)
+	maps.Copy(both.text, said("eve", fingerprint, "team", "192.168.1.7", 5000).text)
 	if p, err := d.parse(both); err != nil || p.ID != "" || p.Key != "" {
 		t.Errorf("what is said beside the mark counts: %+v, %v", p, err)
 	}
 	_, foreign := tagsOf(others, salt)
 	_, ofAnother := tagsOf(ours, [8]byte{9})
 	_, ofZero := tagsOf(ours, [8]byte{})
-	for what, e := range map[string]mdns.ServiceEvent{
+	for what, e := range map[string]answer{
 		"another network":          marked(s, foreign, "192.168.1.7"),
 		"the mark of another salt": marked(s, ofAnother, "192.168.1.7"),
 		"no mark":                  marked(s, "", "192.168.1.7"),
@@ -89,7 +86,7 @@ func TestPrivateParse(t *testing.T) {
 		"letters":                  marked(s, "zz"+n[2:], "192.168.1.7"),
 		"letters in the salt":      marked("zz"+s[2:], ofZero, "192.168.1.7"),
 		"no address":               marked(s, n, "0.0.0.0"),
-		"an open network":          answer("bob", fingerprint, "team", "192.168.1.7", 5000),
+		"an open network":          said("bob", fingerprint, "team", "192.168.1.7", 5000),
 	} {
 		if p, err := d.parse(e); err == nil {
 			t.Errorf("%s: %+v", what, p)

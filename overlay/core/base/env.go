@@ -36,6 +36,7 @@ type Env struct {
 
 	Accepted bool          // a door has let us in, or we are the network
 	Ready    bool          // the user has been shown who is here
+	ReadyAt  time.Duration // since when
 	Leaving  bool          // we have said goodbye
 	Ended    bool          // this peer has stopped
 	Visiting bool          // we are a visitor, see overlay/core/visitors.go

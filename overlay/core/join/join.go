@@ -5,6 +5,7 @@ package join
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -61,7 +62,7 @@ func (jn *Joiner) DialTargets() {
 	var sought []*link.Target
 	var longest *link.Target // of the rest, the one that has waited longest
 	for _, t := range jn.targets {
-		if t.Dialing || t.Hopeless || jn.Now < t.Next {
+		if t.Dialing || t.Hopeless || jn.Now < t.Next || !jn.mayDial(t) {
 			continue
 		}
 		switch {
@@ -113,27 +114,39 @@ func (jn *Joiner) dialTarget(t *link.Target) {
 	}
 	d := &link.Dial{Target: t, Key: t.Key}
 	jn.reach.StartDial(d)
-	if list := jn.targetCandidates(t); len(list) > 0 {
-		jn.reach.Race(d, list)
-	} else {
+	met, unmet := jn.targetCandidates(t)
+	switch ours := t.IsUsers() || t.Found != ""; {
+	case ours && len(unmet) > 0:
+		jn.reach.Race(d, unmet, reach.DialTimeout)
+	case ours || !jn.reach.RaceCautiously(d, met, unmet, reach.Briefly(t.Failures), false):
 		jn.reach.DialEnded(d, reach.Nowhere, false)
 	}
 }
 
 // targetCandidates returns the addresses of a target. Those given by the user are dialled as they
-// are; those named by others are restricted like those of members.
-func (jn *Joiner) targetCandidates(t *link.Target) []base.Candidate {
+// are; those found on the LAN as often as any host; those named by others are restricted like those of
+// members.
+func (jn *Joiner) targetCandidates(t *link.Target) (met, unmet []base.Candidate) {
 	var list []base.Candidate
 	for _, a := range t.Addresses[:min(len(t.Addresses), reach.MaxCandidates)] {
 		list = append(list, base.Candidate{Address: a})
 	}
-	if !t.IsUsers() {
-		list = slices.DeleteFunc(list, func(a base.Candidate) bool {
-			return jn.where.IsUseless(reach.ParseAddress(a.Address)) || !jn.mayBeHere(t, a.Address)
-		})
-		list = jn.reach.Affordable(list)
+	if t.IsUsers() {
+		return nil, list
 	}
-	return list
+	list = slices.DeleteFunc(list, func(a base.Candidate) bool {
+		return jn.where.IsUseless(reach.ParseAddress(a.Address)) || !jn.mayBeHere(t, a.Address)
+	})
+	if t.Found != "" {
+		return nil, jn.reach.Affordable(list)
+	}
+	return reach.Cautious(list, t.MetAt, t.Failures, func(string) bool { return false })
+}
+
+// mayDial reports whether there is something to dial for now: a target at which its peer was never met
+// needs an allowance.
+func (jn *Joiner) mayDial(t *link.Target) bool {
+	return t.IsUsers() || t.Found != "" || t.MetAt != "" || jn.reach.MaySpare()
 }
 
 // TargetEnded takes the end of a dial of the target, successful or not.
@@ -320,6 +333,7 @@ const (
 	maxTargets  = 64              // without the acquaintances, so that full doors can't make us dial without end
 	DiscoverFor = 2 * time.Second // for an answer of the LAN, which takes milliseconds
 	MaxFound    = 32              // of the targets
+	maxFoundAt  = 8               // of these at one host
 	FoundTries  = 5               // failed dials in a row before it has to be found again
 )
 
@@ -339,7 +353,6 @@ func (jn *Joiner) FoundOnLAN(id certs.ID, fingerprint string, addresses []string
 	jn.targets = slices.DeleteFunc(jn.targets, func(t *link.Target) bool {
 		return t.Found != "" && !t.Dialing && (t.Hopeless || t.Reached || t.Failures >= FoundTries)
 	})
-	n := 0
 	for _, t := range jn.targets {
 		if t.Found == found.Found {
 			if !t.Dialing {
@@ -347,15 +360,43 @@ func (jn *Joiner) FoundOnLAN(id certs.ID, fingerprint string, addresses []string
 			}
 			return // it is dialled when it is due
 		}
-		if t.Found != "" {
-			n++
-		}
 	}
-	if n < MaxFound {
+	if jn.makeRoom(found) {
 		jn.Note(base.Debug, "found on the LAN", "key", fingerprint, "addresses", addresses)
 		jn.targets = append(jn.targets, found)
 		jn.DialTargets()
 	}
+}
+
+// makeRoom reports whether another target found on the LAN has a place, and gives up one for it if all are
+// taken: any of a host that has most of them. So a host that makes up peers keeps no other out.
+func (jn *Joiner) makeRoom(found *link.Target) bool {
+	host := func(t *link.Target) netip.Addr { return reach.ParseAddress(t.Address).Addr() }
+	places, count, most := make(map[netip.Addr]int), 0, 0
+	for _, t := range jn.targets {
+		if t.Found != "" {
+			places[host(t)]++
+			count, most = count+1, max(most, places[host(t)])
+		}
+	}
+	if places[host(found)] >= maxFoundAt {
+		return false
+	}
+	if count < MaxFound {
+		return true
+	}
+	var worst []*link.Target
+	for _, t := range jn.targets {
+		if t.Found != "" && !t.Dialing && places[host(t)] == most {
+			worst = append(worst, t)
+		}
+	}
+	if len(worst) == 0 || places[host(found)] >= most {
+		return false
+	}
+	one := worst[jn.Cfg.Rand.IntN(len(worst))]
+	jn.targets = slices.DeleteFunc(jn.targets, func(t *link.Target) bool { return t == one })
+	return true
 }
 
 // isHere reports whether a target found on the LAN is a peer of our network already, or ourselves.

@@ -281,6 +281,51 @@ func TestFoundAgain(t *testing.T) {
 	}
 }
 
+// TestFoundBesideMany: hosts that make up peers on the LAN, one or as many as there are places, do not keep
+// out a real one: it is dialled at once.
+func TestFoundBesideMany(t *testing.T) {
+	for _, hosts := range []int{1, 4, 250} {
+		r := newRig(t, nil)
+		for i := range 1000 {
+			r.FoundOnLAN("x", fmt.Sprint("SHA256:", i), []string{fmt.Sprintf("10.9.9.%d:%d", i%hosts+2, i+1)})
+			r.settle()
+		}
+		r.fail()
+		r.FoundOnLAN("real", identity("real").Key().String(), []string{"10.9.9.1:5000"})
+		if r.settle(); !slices.Contains(r.dialled(), "10.9.9.1:5000") {
+			t.Errorf("of %d hosts that invent: it dials %v", hosts, r.dialled())
+		}
+		if n := len(r.targets); n > MaxFound {
+			t.Errorf("%d are remembered", n)
+		}
+	}
+}
+
+// TestUnmetAcquaintances: where a peer of earlier runs was linked is dialled as often as before; of what its
+// record names besides only a few addresses, and seldom.
+func TestUnmetAcquaintances(t *testing.T) {
+	var met []base.Acquaintance
+	for i := range maxAcquaintances {
+		a := acquaintance(fmt.Sprint("p", i))
+		for k := range 7 {
+			a.Addresses = append(a.Addresses, fmt.Sprintf("198.51.%d.%d:5000", i, k+1))
+		}
+		met = append(met, a)
+	}
+	r := newRig(t, nil, met...)
+	addresses := 0
+	for range 600 {
+		for _, d := range r.out.Dials {
+			addresses += len(d.Candidates)
+		}
+		r.fail()
+		r.pass(time.Second)
+	}
+	if most := 2 * (7 + 600/30 + 1); addresses > most || addresses == 0 {
+		t.Errorf("in ten minutes %d addresses are dialled, of %d", addresses, most)
+	}
+}
+
 // TestFoundNameless: peers of a private network are known by their addresses: each is one target,
 // dialled a few times, and they are bounded like all found there.
 func TestFoundNameless(t *testing.T) {

@@ -55,9 +55,13 @@ func identity(name string) *certs.Identity {
 	return certs.NewIdentity(seed[:])
 }
 
-// acquaintance is a peer of an earlier run.
+// acquaintance is a peer of an earlier run, which was linked at the first of its addresses.
 func acquaintance(name string, addresses ...string) base.Acquaintance {
-	return base.Acquaintance{ID: certs.ID(name), Key: identity(name).Key(), Addresses: addresses}
+	a := base.Acquaintance{ID: certs.ID(name), Key: identity(name).Key(), Addresses: addresses}
+	if len(addresses) > 0 {
+		a.Address = addresses[0]
+	}
+	return a
 }
 
 // member puts a peer into the table.

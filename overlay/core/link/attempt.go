@@ -22,6 +22,25 @@ type Dial struct {
 	Racing  bool     // its addresses are being dialled
 	Meeting *Meeting // nil: none is agreed or asked for
 	Why     string   // why the dialled addresses have failed
+
+	Paid  *base.Limiter // for addresses at which the peer was never met; nil: nothing
+	Price time.Duration
+}
+
+// Pay takes the price of a dial from a limiter, once; false: it has not enough.
+func (d *Dial) Pay(from *base.Limiter, now, burst, price time.Duration) bool {
+	if d.Paid == nil && from.Spend(now, burst, price) {
+		d.Paid, d.Price = from, price
+	}
+	return d.Paid != nil
+}
+
+// PayBack is for a dial that was answered: its peer is where it says.
+func (d *Dial) PayBack() {
+	if d.Paid != nil {
+		d.Paid.Next -= d.Price
+	}
+	d.Paid = nil
 }
 
 // Meeting is a moment at which we and a peer dial each other, or our CONNECT for one.

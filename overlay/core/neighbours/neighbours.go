@@ -82,7 +82,10 @@ func (nb *Neighbourhood) mayAsk(e *table.Entry) bool {
 		return false
 	}
 	l := nb.links.LinkTo(e.Record.Key)
-	return l == nil || !l.Neighbour && !l.Asked
+	if l == nil {
+		return nb.reach.CanDial(e)
+	}
+	return !l.Neighbour && !l.Asked
 }
 
 // AskNeighbour asks for neighbourhood: with priority if the peer has refused, and nobody else has
@@ -244,7 +247,7 @@ func (nb *Neighbourhood) redialable() []*table.Entry {
 	for _, e := range nb.table.Lost {
 		l := nb.links.LinkTo(e.Record.Key)
 		heard := e.Missing && l != nil && !l.Quiet // CheckLinks will find it by that link
-		if d := e.Our(); d.Dialing == 0 && nb.Now >= d.NextDial && !heard {
+		if nb.reach.CanDial(e) && !heard {
 			list = append(list, e)
 		}
 	}

@@ -135,6 +135,15 @@ func (r *rig) pass(d time.Duration) {
 	r.read()
 }
 
+// met says that all peers of the table were linked to us where they can be dialled.
+func (r *rig) met() {
+	for _, e := range r.table.Entries {
+		if e != r.table.Self {
+			e.With().LastAddress = e.Record.Addresses[0]
+		}
+	}
+}
+
 // dialled fails all dials, and returns how many of them sought a neighbour, and how many did not.
 func (r *rig) dialled() (seeking, others int) {
 	for _, d := range r.Out.Dials {
@@ -388,6 +397,7 @@ func TestAskingAgain(t *testing.T) {
 // over links that stand first, and never with a peer that can't be asked.
 func TestSeeking(t *testing.T) {
 	r := newRig(t, 500)
+	r.met()
 	r.neighbours(1)
 	sought := func(d time.Duration) (n int) {
 		for until := r.Now + d; r.Now < until; {
@@ -427,10 +437,45 @@ func TestSeeking(t *testing.T) {
 		"one not dialled yet":       func(e *table.Entry) { e.With().NextDial = time.Hour },
 	} {
 		r = newRig(t, 1)
+		r.met()
 		change(r.table.Get(idOf(0), recordOf(0).Key))
 		if sought(time.Second) > 0 {
 			t.Errorf("seeks %s", name)
 		}
+	}
+}
+
+// TestUnmet: peers never met are sought at once by a peer that has few neighbours, and then hardly any more if
+// none answers; with some neighbours only those whose turn it is. The lost among them are dialled as seldom.
+func TestUnmet(t *testing.T) {
+	const members = 300
+	tries := func(r *rig, d time.Duration) (n int) {
+		for until := r.Now + d; r.Now < until; {
+			r.pass(tick)
+			r.Heal()
+			seeking, others := r.dialled()
+			n += seeking + others
+		}
+		return n
+	}
+	few := newRig(t, members) // it has just come
+	few.neighbours(1)
+	if n := tries(few, time.Second); n < table.WantNeighbours-1 || n > table.WantNeighbours {
+		t.Errorf("with few neighbours it dials %d at once", n)
+	}
+	if n := tries(few, 10*time.Minute); n > int(10*time.Minute/reach.UnmetEvery)+1 {
+		t.Errorf("then %d in ten minutes", n)
+	}
+	some := newRig(t, members)
+	some.ReadyAt = -time.Hour // it has not just come
+	some.neighbours(4)
+	for i := range 20 {
+		e := some.table.Get(idOf(200+i), recordOf(200+i).Key)
+		some.table.Set(e, e.Record, pb.AnnouncementType_LOST)
+		some.table.AddGone(e)
+	}
+	if n := tries(some, time.Second); n > 4 { // of all peers it is the turn of about one
+		t.Errorf("with some neighbours it dials %d at once", n)
 	}
 }
 
@@ -440,6 +485,7 @@ func TestHealing(t *testing.T) {
 	const members, gone = 300, 30
 	healed := func(neighbours int, d time.Duration) (n int) {
 		r := newRig(t, members)
+		r.met()
 		r.neighbours(neighbours)
 		for i := range gone {
 			e := r.table.Get(idOf(200+i), recordOf(200+i).Key)

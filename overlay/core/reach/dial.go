@@ -37,13 +37,14 @@ type Reach struct {
 	Seeking  int            // dials under way that seek a neighbour
 	wanted   []*table.Entry // messages wait for them
 	checks   base.Limiter
+	unmet    unmet
 	Hosts    Hosts
 	Meetings []*link.Dial // that wait for an answer, or for the moment
 }
 
 // New returns what gets us links; there are none yet.
 func New(en *base.Env, t *table.Table, ls *link.Links, rt *route.Routes, wh *Whereabouts, db *link.Doubt) *Reach {
-	return &Reach{Env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, Dials: make(map[base.DialID]*link.Dial)}
+	return &Reach{Env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, Dials: make(map[base.DialID]*link.Dial), unmet: unmet{Env: en, table: t, links: ls}}
 }
 
 // purpose is why a peer is dialled.
@@ -64,12 +65,11 @@ func (re *Reach) StartDial(d *link.Dial) {
 
 // Race dials several addresses at once; an address that is being dialled already is not dialled
 // twice.
-func (re *Reach) Race(d *link.Dial, list []base.Candidate) {
+func (re *Reach) Race(d *link.Dial, list []base.Candidate, timeout time.Duration) {
 	d.Racing = true
 	re.Note(base.Debug, "dialling", "peer", string(d.Peer), "candidates", list)
-	timeout := DialTimeout
 	if re.doubt.Deaf && re.Ready {
-		timeout = link.IsolatedAfter - link.QuietAfter // so that the result is known by then
+		timeout = min(timeout, link.IsolatedAfter-link.QuietAfter) // so that the result is known by then
 	}
 	re.Out.Dials = append(re.Out.Dials, base.Dial{ID: d.ID, Key: d.Key, Candidates: list, Timeout: timeout})
 }
@@ -85,6 +85,12 @@ func (re *Reach) newDial(e *table.Entry, why purpose) *link.Dial {
 	return wish
 }
 
+// CanDial reports whether a dial to a peer can begin: none is under way or has just failed.
+func (re *Reach) CanDial(e *table.Entry) bool {
+	d := e.Our()
+	return d.Dialing == 0 && re.Now >= d.NextDial && (d.Wanted || re.unmet.mayDial(e))
+}
+
 // DialEntry dials a peer, unless a dial is under way or has just failed.
 func (re *Reach) DialEntry(e *table.Entry) { re.DialFor(e, toCheck) }
 
@@ -92,7 +98,7 @@ func (re *Reach) DialEntry(e *table.Entry) { re.DialFor(e, toCheck) }
 // if no path leads to it, all its addresses are dialled at once.
 func (re *Reach) DialFor(e *table.Entry, why purpose) {
 	d := e.With()
-	if d.Dialing != 0 || re.Leaving || re.Now < d.NextDial || len(re.Dials) >= MaxDials {
+	if !re.CanDial(e) || re.Leaving || len(re.Dials) >= MaxDials {
 		return
 	}
 	if why == toCheck && !d.Wanted && !re.doubt.Deaf && !re.checks.Take(re.Now, maxChecks, checkEvery) {
@@ -101,7 +107,7 @@ func (re *Reach) DialFor(e *table.Entry, why purpose) {
 	meets := re.mustMeet(e)
 	wish := re.newDial(e, why)
 	asked := meets && re.connect(wish)
-	re.raceTo(wish, e, !asked, nil)
+	re.raceTo(wish, e, !asked, nil, Briefly(d.Failures))
 }
 
 // Nowhere is the error of a dial without an address.
@@ -109,12 +115,12 @@ const Nowhere = "it has no address that can be dialled now"
 
 // raceTo races the addresses of a peer. The dial fails if there is none, unless it has others in
 // the race or waits for a meeting.
-func (re *Reach) raceTo(d *link.Dial, e *table.Entry, met bool, seen []string) {
-	list := re.Affordable(re.where.Candidates(e, met, seen))
-	switch {
-	case len(list) > 0:
-		re.Race(d, list)
-	case !d.Racing && d.Meeting == nil:
+func (re *Reach) raceTo(d *link.Dial, e *table.Entry, met bool, seen []string, briefly time.Duration) {
+	our := e.Our()
+	there, others := Cautious(re.where.Candidates(e, met, seen), our.LastAddress, our.Failures, func(address string) bool {
+		return met && (slices.Contains(seen, address) || slices.Contains(e.Record.Observed, address))
+	})
+	if !re.RaceCautiously(d, there, others, briefly, our.Wanted || re.unmet.isBereft()) && d.Meeting == nil {
 		re.DialEnded(d, Nowhere, false)
 	}
 }
@@ -140,6 +146,9 @@ func (re *Reach) DialEnded(d *link.Dial, why string, reached bool) {
 		return
 	}
 	delete(re.Dials, d.ID)
+	if reached {
+		d.PayBack()
+	}
 	re.endMeeting(d)
 	if d.Seeking {
 		re.Seeking--
@@ -196,14 +205,16 @@ func (re *Reach) EntryNotReached(e *table.Entry, why string) {
 		re.Counts.Punches.Failed++
 	}
 	re.doubt.DeafProven = re.doubt.DeafProven || re.doubt.Deaf
-	most := base.MaxBackoff
+	pauses, most := d.Failures, base.MaxBackoff
 	switch {
+	case d.LastAddress == "" && !d.Wanted && !re.unmet.isBereft():
+		pauses, most = d.Failures+6, unmetBackoff // from 8 to 16 s on
 	case !e.Alive():
 		most = base.LostBackoff
 	case len(e.Record.Observed) > 0:
 		most = punchBackoff
 	}
-	d.NextDial = re.Now + re.Backoff(d.Failures, most)
+	d.NextDial = re.Now + re.Backoff(pauses, most)
 	re.Note(base.Debug, "dial failed", "peer", string(e.Record.ID), "why", why)
 	if d.Wanted && !e.Over() {
 		re.Out.Unreachable = append(re.Out.Unreachable, re.table.NameOf(e, re.Now))
@@ -220,6 +231,9 @@ func (re *Reach) Want(id certs.ID) (soon bool) {
 	if !d.Wanted {
 		d.Wanted = true
 		re.wanted = append(re.wanted, e)
+		if d.LastAddress == "" {
+			d.NextDial = min(d.NextDial, re.Now+base.FirstBackoff) // nobody has been waiting for it until now
+		}
 	}
 	if re.Now >= d.NextDial {
 		re.DialEntry(e)

@@ -61,7 +61,11 @@ func TestDials(t *testing.T) {
 			e := peers[rnd.IntN(len(peers))]
 			switch rnd.IntN(4) {
 			case 0:
+				waits := e.Our().Wanted
 				r.Want(e.Record.ID)
+				if !waits && e.Our().LastAddress == "" { // from now on somebody waits for it
+					next[e.Record.ID] = min(next[e.Record.ID], r.Now+base.FirstBackoff)
+				}
 			case 1:
 				r.DialFor(e, purpose(rnd.IntN(3)))
 			case 2:

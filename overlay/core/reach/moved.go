@@ -19,7 +19,7 @@ func (re *Reach) Told(ch link.Change) {
 		d = e.With()
 		d.Failures, d.NextDial = 0, re.Now+base.FirstBackoff
 	case ch.News.State == pb.AnnouncementType_JOIN:
-		if d != nil {
+		if d != nil && (d.LastAddress != "" || d.Wanted) {
 			d.Failures, d.NextDial = 0, re.Now
 		}
 		re.leaveAddresses(e, ch.Old)

@@ -104,21 +104,30 @@ func (re *Reach) ReceiveSync(l *link.Link, m *pb.Sync, itself bool) {
 	if wish == nil || wish.Meeting == nil || wish.Meeting.Agreed || wish.Meeting.Number != m.GetNumber() {
 		old := re.links.LinkTo(e.Record.Key)
 		used := old != nil && re.Now < old.Heard+link.FreshWithin && wish == nil
-		if !itself || used || !l.Meetings.Take(re.Now, MeetingsAtOnce-1, meetingEvery) || !d.Meetings.Take(re.Now, MeetingsOfPeer-1, meetingOfPeerEvery) {
+		if !itself || used || len(re.Dials) >= MaxDials || !d.Meetings.Take(re.Now, MeetingsOfPeer-1, meetingOfPeerEvery) || !re.mayMeet(l, e) {
 			re.Note(base.Debug, "a SYNC is not followed", "peer", m.GetId(), "by", string(l.Peer), "linked", used)
 			return
 		}
 	}
-	if wish == nil && len(re.Dials) >= MaxDials {
-		return
-	}
 	if wish == nil {
 		wish = re.newDial(e, toCheck)
+		if d.LastAddress == "" {
+			wish.Paid, wish.Price = &l.Meetings, unmetMeeting
+		}
 	}
 	re.arrange(wish, link.Meeting{
 		Number: m.GetNumber(), Agreed: true, Due: re.Now + time.Duration(m.GetAfter())*time.Millisecond, Observed: m.GetObserved(),
 	})
 	re.KeepMeetings()
+}
+
+// mayMeet limits the SYNCs of a link that we follow, and of these the ones to peers never met.
+func (re *Reach) mayMeet(l *link.Link, e *table.Entry) bool {
+	price := meetingEvery
+	if e.Our().LastAddress == "" {
+		price = unmetMeeting
+	}
+	return l.Meetings.Spend(re.Now, (MeetingsAtOnce-1)*meetingEvery, price)
 }
 
 // arrange puts a meeting in the place of what was arranged for a dial before.
@@ -143,7 +152,7 @@ func (re *Reach) KeepMeetings() {
 		switch {
 		case m.Agreed && e != nil:
 			e.With().Met = re.Now
-			re.raceTo(d, e, true, m.Observed)
+			re.raceTo(d, e, true, m.Observed, DialTimeout)
 		case !d.Racing:
 			re.DialEnded(d, cmp.Or(d.Why, "nobody has brought us together with it"), false)
 		}
