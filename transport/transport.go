@@ -51,6 +51,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -95,6 +96,7 @@ type Endpoint struct {
 	qlogs     *qlogs // nil: none are written
 	accepted  chan *Link
 	bulks     bulks
+	queued    atomic.Int64 // bytes in the queues of all links
 
 	ctx    context.Context // ends when the endpoint does, with the reason as its cause
 	cancel context.CancelCauseFunc
@@ -269,7 +271,7 @@ func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error)
 		done:     make(chan struct{}),
 		peerBye:  make(chan struct{}),
 	}
-	l.queue.init()
+	l.queue.init(&e.queued)
 	l.unknowns.log = l.log
 	if _, carried := conn.RemoteAddr().(carriedAddr); !carried {
 		l.hop = newHop(l, e.inside.carrier)
