@@ -16,10 +16,20 @@ import (
 )
 
 // How many bytes may be queued on a link, of the 4 MiB at which it is cut off (guesses): above
-// the first, Broadcast blocks; above the second, relayed frames are dropped.
+// the first, questions about our table wait; above the second, Broadcast blocks; above the third,
+// relayed frames are dropped.
 const (
+	maxQueuedAsking   = 64 << 10
 	maxQueuedSending  = 256 << 10
 	maxQueuedRelaying = 3 << 20
+)
+
+// The same of several links (guesses): questions also wait while the first is queued for the links of
+// their host, and relayed frames are dropped above maxQueuedAsking while the second is for all, of the
+// 24 MiB at which the worst reader is cut off.
+const (
+	maxQueuedHost = 4 << 20
+	maxQueuedMost = 12 << 20
 )
 
 // silentAfter is how long a link may be silent before its messages also go over other peers.
@@ -33,8 +43,9 @@ const muteAfter = 300 * time.Millisecond
 
 // links holds the open connections, as the loop knows them.
 type links struct {
-	all  map[base.LinkID]*nodeLink
-	last base.LinkID
+	all    map[base.LinkID]*nodeLink
+	last   base.LinkID
+	asking int // bytes of the questions that wait
 }
 
 // nodeLink is an open connection.
@@ -43,10 +54,11 @@ type nodeLink struct {
 	id       base.LinkID
 	peer     certs.ID // once messages may go over it
 	address  netip.AddrPort
-	received uint64        // packets, at the last look
-	heard    time.Duration // when that had grown
-	awaits   time.Duration // since then packets are carried and nothing is heard; 0: it is, or none are
-	told     core.Heard    // the last one
+	received uint64          // packets, at the last look
+	heard    time.Duration   // when that had grown
+	awaits   time.Duration   // since then packets are carried and nothing is heard; 0: it is, or none are
+	told     core.Heard      // the last one
+	question *pb.PeerMessage // about our table, which waits for the peer to read; nil: none
 }
 
 // busiest returns the link with the most bytes queued; nil without links.
@@ -170,7 +182,7 @@ func (n *Node) read(l *nodeLink) {
 	for end == nil {
 		var m *pb.PeerMessage
 		if m, end = l.Receive(); end == nil {
-			n.post(coreInput{core.Received{Link: l.id, Frame: m}})
+			n.post(received{l, m})
 		}
 	}
 	if end == io.EOF {
@@ -201,6 +213,7 @@ type disconnected struct {
 func (d disconnected) handle(l *loop) {
 	nl := l.links.all[d.link]
 	delete(l.links.all, d.link)
+	l.links.forgetQuestion(nl)
 	why := "goodbye"
 	if d.err != nil {
 		why = d.err.Error()
@@ -262,15 +275,21 @@ func (l *loop) sendFrame(f base.Frame) {
 	nl := l.links.all[f.Link]
 	switch {
 	case nl == nil:
-	case f.Envelope && nl.Queued() > maxQueuedRelaying:
+	case f.Envelope && nl.busy(l.node.endpoint.Queued()):
 		l.node.log.Debug("a letter is not passed on: the peer reads too slowly", "peer", string(nl.peer))
-	case f.Relayed && nl.Queued() > maxQueuedRelaying:
+	case f.Relayed && nl.busy(l.node.endpoint.Queued()):
 		l.dropped.warn(l.node.log, "broadcasts not passed on: the peer reads too slowly", "peer", string(nl.peer))
 	case f.Envelope:
 		_ = nl.SendLast(f.Data) // so that what keeps the network together doesn't wait for it
 	default:
 		_ = nl.Send(f.Data) // an error is the end of the link, which its reader reports
 	}
+}
+
+// busy says that a link takes no more of what is not its peer's alone, with so much queued on all links.
+func (nl *nodeLink) busy(all int) bool {
+	queued := nl.Queued()
+	return queued > maxQueuedRelaying || queued > maxQueuedAsking && all > maxQueuedMost
 }
 
 // drops counts dropped broadcasts, and logs the count at most once a second.
@@ -317,6 +336,9 @@ func (l *loop) listen(nl *nodeLink) {
 		l.match(nl.peer)
 	}
 	l.node.messages.Bypass(nl.Link)
+	if nl.question != nil && l.links.mayAsk(nl) {
+		received{nl, l.links.forgetQuestion(nl)}.answer(l)
+	}
 	if news := (core.Heard{Link: nl.id, Heard: nl.heard, Used: used, RoundTrip: stats.RTT, Jitter: stats.Jitter, Mute: nl.awaits > 0 && now-nl.awaits > muteAfter+slow}); news != nl.told {
 		nl.told = news
 		l.step(news)

@@ -42,3 +42,13 @@ func addressText(a net.Addr) string {
 	}
 	return a.String()
 }
+
+// host is the unit that counts as one address: in IPv6 a /64, the least that a customer gets.
+func host(a netip.Addr) netip.Prefix {
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.WithZone("").Prefix(bits) // fails for the zero address alone, and that may be one host
+	return p
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -82,16 +81,6 @@ func outerLimits() gateLimits {
 	return gateLimits{all: maxHalfOpen, doubtful: doubtfulHalfOpen, groups: func(from *quic.ClientInfo) []group {
 		return []group{{host(addrPort(from.RemoteAddr).Addr()), maxHalfOpenPerHost}}
 	}}
-}
-
-// host is the unit that counts as one address: in IPv6 a /64, the least that a customer gets.
-func host(a netip.Addr) netip.Prefix {
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.WithZone("").Prefix(bits) // fails for the zero address alone, and that may be one host
-	return p
 }
 
 // enter is quic-go's ConnContext: an error refuses the connection.

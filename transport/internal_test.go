@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -24,7 +25,7 @@ import (
 
 func TestQueue(t *testing.T) {
 	var q queue
-	q.init()
+	q.init(new(atomic.Int64))
 	if err := errors.Join(q.put([]byte("one")), q.put([]byte("two"))); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestQueue(t *testing.T) {
 // Frames of SendLast are written when nothing else waits, a part at a time, in their order.
 func TestQueueLast(t *testing.T) {
 	var q queue
-	q.init()
+	q.init(new(atomic.Int64))
 	large := make([]byte, lastPart)
 	for _, frame := range [][]byte{[]byte("l1"), []byte("l2"), large, []byte("l3")} {
 		if err := q.putLast(frame); err != nil {
@@ -104,7 +105,7 @@ func TestQueueEnds(t *testing.T) {
 		{"no goodbye after an abort", []ending{abort, bye}, abort},
 	} {
 		var q queue
-		q.init()
+		q.init(new(atomic.Int64))
 		for _, how := range c.ends {
 			q.end(how)
 		}
@@ -273,7 +274,7 @@ func TestAcceptors(t *testing.T) {
 // has ended.
 func TestDrained(t *testing.T) {
 	q := new(queue)
-	q.init()
+	q.init(new(atomic.Int64))
 	isDrained := func(c <-chan struct{}) bool {
 		select {
 		case <-c:

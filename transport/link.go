@@ -80,8 +80,8 @@ func statsOf(conn *quic.Conn) Stats {
 
 // Send queues a frame, encoded by [pb.Append], for the control stream. It never blocks; frames
 // are written in the order of the calls. The frame is copied. A peer that leaves 4 MiB unread,
-// or reads nothing for 10 s, is cut off: ErrQueueFull. On a link that is ending the error is
-// net.ErrClosed.
+// or reads nothing for 10 s, is cut off: ErrQueueFull; so is one that leaves much unread while
+// 24 MiB wait for all peers together. On a link that is ending the error is net.ErrClosed.
 func (l *Link) Send(frame []byte) error { return l.queued(l.queue.put(frame)) }
 
 // SendLast is Send for a frame that gives way to all frames of Send, even to later ones, until
@@ -93,7 +93,46 @@ func (l *Link) queued(err error) error {
 		l.log.Warn("link closed: the peer does not read", "addr", l.RemoteAddr(), "queued", maxQueued)
 		l.Abort(CodeSlow, "does not read")
 	}
+	shed(l.endpoint)
 	return err
+}
+
+// Queued returns how many bytes of frames are not written yet, of all links together.
+func (e *Endpoint) Queued() int { return int(e.queued.Load()) }
+
+// shed cuts links off until the queues of all that go on are within maxQueuedAll: of the host for
+// which most is queued, over however many links, the one with the longest queue. So a host that
+// reads nothing on many links loses those, and a slow reader elsewhere keeps its own.
+func shed(e *Endpoint) {
+	if e.queued.Load() <= maxQueuedAll {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	sizes, hosts, sum := make(map[*Link]int), make(map[netip.Prefix]int), 0
+	for l := range e.links {
+		n := l.queue.living()
+		sizes[l] = n
+		hosts[host(l.RemoteAddr().Addr())] += n
+		sum += n
+	}
+	for sum > maxQueuedAll {
+		var worst *Link
+		for l, n := range sizes {
+			if worst == nil {
+				worst = l
+			}
+			own, most := hosts[host(l.RemoteAddr().Addr())], hosts[host(worst.RemoteAddr().Addr())]
+			if own > most || own == most && n > sizes[worst] {
+				worst = l
+			}
+		}
+		worst.log.Warn("link closed: the peer does not read, and too much waits for others too", "addr", worst.RemoteAddr(), "queued", sizes[worst])
+		worst.Abort(CodeSlow, "does not read")
+		sum -= sizes[worst]
+		hosts[host(worst.RemoteAddr().Addr())] -= sizes[worst]
+		delete(sizes, worst)
+	}
 }
 
 // Queued returns how many bytes of frames are not written yet; 0 after the end.

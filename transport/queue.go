@@ -4,12 +4,17 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // maxQueued bounds the bytes queued for a peer that reads too slowly: the table of a network
 // of 10,000 peers, or 60 of the largest broadcasts. A guess.
 const maxQueued = 4 << 20
+
+// maxQueuedAll bounds the bytes queued for all peers together (a guess: the full queues of six, and
+// a fair share of 96 KiB for each of 256). Beyond it the worst reader is cut off, see shed.
+const maxQueuedAll = 24 << 20
 
 // maxSpare is the largest buffer that an idle link keeps.
 const maxSpare = 64 << 10
@@ -22,6 +27,7 @@ const lastPart = 16 << 10
 // link's goroutine takes.
 type queue struct {
 	wake chan struct{} // holds a token when there may be something to take
+	all  *atomic.Int64 // the bytes of the queues of all links
 
 	mu     sync.Mutex
 	frames []byte
@@ -45,7 +51,13 @@ type drain struct {
 	done  chan struct{} // closed then
 }
 
-func (q *queue) init() { q.wake = make(chan struct{}, 1) }
+func (q *queue) init(all *atomic.Int64) { q.wake, q.all = make(chan struct{}, 1), all }
+
+// grow counts bytes that come, or go. q.mu is held.
+func (q *queue) grow(bytes int) {
+	q.size += bytes
+	q.all.Add(int64(bytes))
+}
 
 // put adds a frame, unless the link is ending (net.ErrClosed) or the queue is full
 // (ErrQueueFull). It copies the frame.
@@ -68,7 +80,7 @@ func (q *queue) admit(frame []byte, f func()) error {
 		return ErrQueueFull
 	}
 	f()
-	q.size += len(frame)
+	q.grow(len(frame))
 	signal(q.wake)
 	return nil
 }
@@ -99,7 +111,7 @@ func signal(c chan struct{}) {
 func (q *queue) take(written []byte) ([]byte, *ending) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.size -= len(written)
+	q.grow(-len(written))
 	q.tellDrained()
 	taken := q.frames
 	if cap(written) > maxSpare {
@@ -156,7 +168,8 @@ func (q *queue) finish(how ending) {
 	q.end(how) // counts if the connection has ended by itself: put fails from now on
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.frames, q.last, q.size = nil, nil, 0
+	q.frames, q.last = nil, nil
+	q.grow(-q.size)
 	q.tellDrained()
 }
 
@@ -174,6 +187,16 @@ func (q *queue) unlessEnding(f func()) {
 	if q.ending == nil {
 		f()
 	}
+}
+
+// living is length for a queue that is still written, and 0 for one that is ending.
+func (q *queue) living() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ending != nil {
+		return 0
+	}
+	return q.size
 }
 
 // length returns how many bytes are not written yet.

@@ -51,6 +51,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -96,6 +97,7 @@ type Endpoint struct {
 	qlogs     *qlogs // nil: none are written
 	accepted  chan *Link
 	bulks     bulks
+	queued    atomic.Int64 // bytes in the queues of all links
 
 	ctx    context.Context // ends when the endpoint does, with the reason as its cause
 	cancel context.CancelCauseFunc
@@ -272,7 +274,7 @@ func (e *Endpoint) newLink(conn *quic.Conn, control *quic.Stream) (*Link, error)
 		peerBye:  make(chan struct{}),
 		stranger: strangerOf(conn),
 	}
-	l.queue.init()
+	l.queue.init(&e.queued)
 	l.unknowns.log = l.log
 	_, carried := conn.RemoteAddr().(carriedAddr)
 	if l.stranger != nil && !carried {

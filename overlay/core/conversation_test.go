@@ -247,7 +247,7 @@ func (d *dialogue) obeyCore(a *actor, out base.Effects) {
 		}
 	}
 	for len(out.Frames) > 0 {
-		data, to := string(out.Frames[0].Data), []string(nil)
+		data, over, to := string(out.Frames[0].Data), out.Frames[0].Link, []string(nil)
 		m, err := decode(out.Frames[0].Data)
 		if err != nil {
 			d.t.Fatalf("%s: %s sends an invalid frame: %v", d.where, a.name, err)
@@ -262,6 +262,9 @@ func (d *dialogue) obeyCore(a *actor, out base.Effects) {
 			return true
 		})
 		slices.Sort(to)
+		if isCheck(m.GetRouted(), over) {
+			continue // as keepalives are not shown either
+		}
 		frame := m.ProtoReflect()
 		content := frame.Get(frame.WhichOneof(frame.Descriptor().Oneofs().Get(0))).Message()
 		name := string(content.Descriptor().Name())
@@ -386,12 +389,15 @@ func (d *dialogue) hears(w *cable, a *actor) bool {
 }
 
 // carry brings a frame to the other end of a link, if that is a core, and names that end. The
-// comparisons of a peer that the file plays end as equal.
+// comparisons of a peer that the file plays end as equal, and it answers checks.
 func (d *dialogue) carry(id base.LinkID, from *actor, m *pb.PeerMessage) string {
 	w := d.cable(id)
 	to := w.other(from)
 	if to.core == nil && isQuestion(m) && from.core.env.Ready && !to.silent {
 		d.plan(2*oneWay, func() { d.step(from, Received{Link: id, Frame: pb.Wrap(piece())}) })
+	}
+	if r := m.GetRouted(); to.core == nil && isCheck(r, id) && r.GetPing() != nil && !to.silent {
+		d.plan(2*oneWay, func() { d.step(from, Received{Link: id, Frame: pb.Wrap(pongOf(r))}) })
 	}
 	var arrive func()
 	arrive = func() {

@@ -218,7 +218,7 @@ func assemble(en *base.Env) *Core {
 	dt := detect.NewDetector(en, t, ls, db, re, pr)
 	sy := reconcile.New(en, t, ls, g)
 	jn := join.New(en, t, ls, wh, re, sy)
-	nb := neighbours.New(en, t, ls, rt, g, re, bc, sy)
+	nb := neighbours.New(en, t, ls, rt, db, g, re, bc, sy)
 	ow := &own{Env: en, table: t, links: ls, routes: rt, where: wh, gossip: g}
 	v := &view{Env: en, table: t, links: ls, custody: cu, broadcasts: bc}
 	ro := &roll{Env: en, table: t}
@@ -274,6 +274,7 @@ func (c *Core) tick() {
 		c.probes.Pursue()
 		c.settle()
 		if !c.env.Visiting {
+			c.neighbourhood.CheckNeighbours()
 			c.neighbourhood.SeekNeighbours()
 		}
 		c.reach.DialWanted()

@@ -89,6 +89,7 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 	case *pb.Routed_Pong:
 		c.pings.receiveRoutedPong(from, content.Pong)
 		c.probes.ReceivePong(from, content.Pong)
+		c.neighbourhood.ReceivePong(from, content.Pong)
 	case *pb.Routed_Envelope:
 		c.relay.ReceiveEnvelope(from, content.Envelope)
 	case *pb.Routed_Collected:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -79,7 +80,7 @@ func (do *door) judge(l *link.Link, start *pb.HandshakeStart) (*base.Record, *pb
 			return refuse(pb.HandshakeCode_FULL, "there is no room for another key of the ID %s", id)
 		}
 	}
-	if do.links.LinksUp() >= link.MaxLinks && do.links.LinkTo(l.Key) == nil {
+	if !do.makeRoom(l) {
 		_, refusal := refuse(pb.HandshakeCode_FULL, "this peer has %d connections", link.MaxLinks)
 		refusal.Candidates = do.others()
 		return nil, refusal
@@ -142,15 +143,47 @@ func (do *door) removedRefusal(barred *base.Record) *pb.HandshakeResponse {
 	}
 }
 
-// others returns peers to try instead, up to pb.MaxCandidates at random, which a newcomer can
-// dial without any help.
+// makeRoom reports whether there is a place for a newcomer. One of a host with few links gets that
+// of another, which serves nobody: of the host with the most, the one that was unused for longest.
+func (do *door) makeRoom(newcomer *link.Link) bool {
+	if do.links.LinksUp() < link.MaxLinks || do.links.LinkTo(newcomer.Key) != nil {
+		return true
+	}
+	var list []*link.Link
+	for _, l := range do.links.List {
+		if l.State == link.LinkUp {
+			list = append(list, l)
+		}
+	}
+	free := func(l *link.Link) bool { return !l.Neighbour && l.Exchange == nil }
+	one := link.Crowder(list, newcomer.Host(), free, func(l, than *link.Link) bool { return l.Used < than.Used })
+	if one == nil {
+		return false
+	}
+	do.Note(base.Debug, "a link of a host with many makes room", "peer", string(one.Peer), "address", one.Address)
+	do.links.Close(one, base.CloseIdle, "other hosts need the place")
+	return true
+}
+
+// others returns peers to try instead, up to pb.MaxCandidates, which a newcomer can dial without
+// any help. Whoever takes all our places must not be all that it hears of: first come those that we
+// have a link to, one of each host; the rest is taken at random.
 func (do *door) others() []*pb.Signed {
 	var list []*pb.Signed
-	for range 4 * pb.MaxCandidates {
-		e := do.table.Entries[do.Cfg.Rand.IntN(len(do.table.Entries))]
-		if e.Alive() && e != do.table.Self && !e.IsGuest() && len(e.Record.Observed) == 0 && len(list) < pb.MaxCandidates && !slices.Contains(list, e.Record.Signed) {
+	add := func(e *table.Entry) {
+		if e != nil && e.Alive() && e != do.table.Self && !e.IsGuest() && len(e.Record.Observed) == 0 && len(list) < pb.MaxCandidates && !slices.Contains(list, e.Record.Signed) {
 			list = append(list, e.Record.Signed)
 		}
+	}
+	hosts := make(map[netip.Prefix]bool)
+	for _, i := range do.Cfg.Rand.Perm(len(do.links.List)) {
+		if l := do.links.List[i]; l.State == link.LinkUp && !hosts[l.Host()] {
+			hosts[l.Host()] = true
+			add(l.Entry)
+		}
+	}
+	for range 4 * pb.MaxCandidates {
+		add(do.table.Entries[do.Cfg.Rand.IntN(len(do.table.Entries))])
 	}
 	return list
 }

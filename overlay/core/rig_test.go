@@ -62,7 +62,8 @@ func (r *rig) drain() {
 	}
 }
 
-// pass lets time pass. All links are heard, and every comparison of tables ends as equal.
+// pass lets time pass. All links are heard, every comparison of tables ends as equal, and the checks of
+// neighbours are answered, and not seen.
 func (r *rig) pass(d time.Duration) { r.passWith(d, func(base.LinkID) bool { return true }) }
 
 // passWith is pass with a choice of the links that are heard.
@@ -77,6 +78,7 @@ func (r *rig) passWith(d time.Duration, heard func(base.LinkID) bool) {
 		}
 		r.c.Step(r.now, Tick{})
 		r.drain()
+		r.answerChecks(heard)
 		addTo(&all, r.out)
 		for i, m := range r.frames() {
 			if isQuestion(m) && r.c.env.Ready && heard(r.out.Frames[i].Link) {
@@ -87,6 +89,30 @@ func (r *rig) passWith(d time.Duration, heard func(base.LinkID) bool) {
 		addTo(&all, r.out)
 	}
 	r.out = all
+}
+
+// answerChecks takes the checks of neighbours out of the last frames, and answers them.
+func (r *rig) answerChecks(heard func(base.LinkID) bool) {
+	list := r.frames()
+	frames := r.out.Frames
+	r.out.Frames = nil
+	for i, f := range frames {
+		if m := list[i].GetRouted(); isCheck(m, f.Link) && m.GetPing() != nil && heard(f.Link) {
+			r.c.Step(r.now, Received{Link: f.Link, Frame: pb.Wrap(pongOf(m))})
+		} else {
+			r.out.Frames = append(r.out.Frames, f)
+		}
+	}
+}
+
+// isCheck reports whether a frame on a link is the ping of a neighbour, or its answer.
+func isCheck(m *pb.Routed, l base.LinkID) bool {
+	n := max(m.GetPing().GetNumber(), m.GetPong().GetNumber())
+	return n != 0 && n>>32 == uint64(l)
+}
+
+func pongOf(m *pb.Routed) *pb.Routed {
+	return &pb.Routed{From: m.GetTo(), To: m.GetFrom(), Passed: []string{m.GetTo()}, Parents: []byte{0}, Content: &pb.Routed_Pong{Pong: m.GetPing()}}
 }
 
 // addTo appends later effects.

@@ -82,7 +82,6 @@ func (in *reader) readStreams() error {
 		if err != nil {
 			return nil
 		}
-		in.link.touch(in.engine.now())
 		if !in.writes { // many links never carry a message
 			in.writes = true
 			in.writer.Go(in.writeReceipts)

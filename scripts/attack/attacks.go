@@ -4,5 +4,6 @@ package main
 var attacks = []*attack{
 	claim, refusal,
 	firstbyte, amplification, logflood,
+	slots, unread, silent,
 	reflector, multicast,
 }

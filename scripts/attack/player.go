@@ -135,17 +135,22 @@ func (l *liar) dial(ctx context.Context, to netip.AddrPort) (*transport.Link, er
 	return l.endpoint.Dial(ctx, to, certs.PublicKey{})
 }
 
-// join makes a link by which a door lets the liar in. Its frames are handed to each from then on, on a
-// goroutine of their own; nil: they are read and thrown away.
-func (l *liar) join(ctx context.Context, to netip.AddrPort, each func(*pb.PeerMessage)) (*transport.Link, error) {
+// knock makes a link and says who the liar is; the answer is still to be received.
+func (l *liar) knock(ctx context.Context, to netip.AddrPort) (*transport.Link, error) {
 	link, err := l.dial(ctx, to)
 	if err != nil {
 		return nil, err
 	}
-	err = send(link, &pb.HandshakeStart{
+	return link, send(link, &pb.HandshakeStart{
 		Version: pb.Version, Id: string(l.id), Features: pb.Features(), Software: "attack",
 		Record: l.record(pb.AnnouncementType_JOIN, 0, l.address()), Observed: to.String(),
 	})
+}
+
+// join makes a link by which a door lets the liar in. Its frames are handed to each from then on, on a
+// goroutine of their own; nil: they are read and thrown away.
+func (l *liar) join(ctx context.Context, to netip.AddrPort, each func(*pb.PeerMessage)) (*transport.Link, error) {
+	link, err := l.knock(ctx, to)
 	if err != nil {
 		return nil, err
 	}

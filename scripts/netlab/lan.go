@@ -152,6 +152,16 @@ func (n *LAN) Narrow(h *Host, bytes int) error {
 	return n.bridge.IP(fmt.Sprintf("link set dev %s mtu %d", h.port, bytes))
 }
 
+// Slow makes the line between a host and the switch slow in both directions, with a queue of some
+// seconds before it.
+func (n *LAN) Slow(h *Host, kbit int) error {
+	const line = "qdisc replace dev %s root tbf rate %dkbit burst 3000 latency 4s"
+	if err := h.batch("tc", []string{fmt.Sprintf(line, "eth0", kbit)}); err != nil {
+		return err
+	}
+	return n.bridge.batch("tc", []string{fmt.Sprintf(line, h.port, kbit)})
+}
+
 // Refuse makes a host answer what comes from another by ICMP, as a firewall does that forbids
 // it (type 3, code 13). Only a router answers so, so the host becomes one; and its rules are
 // asked before it looks whether a packet is for itself.

@@ -81,10 +81,19 @@ type origin struct {
 // Bond says whether the peers at both ends are neighbours.
 type Bond struct {
 	Neighbour bool
-	Slot      int  // the neighbour's place in the distance vectors, see TakeSlot
-	Asked     bool // we have asked for neighbourhood, without an answer yet
+	Bonded    time.Duration // since when
+	Slot      int           // the neighbour's place in the distance vectors, see TakeSlot
+	Asked     bool          // we have asked for neighbourhood, without an answer yet
 	AskedAt   time.Duration
 	EverAsked bool
+	Check     Check
+}
+
+// Check is how we find out whether a neighbour does its part, see neighbours.CheckNeighbours.
+type Check struct {
+	Pinged uint64        // pings so far
+	Tries  int           // of them without an answer
+	Next   time.Duration // not before
 }
 
 // words is what the peers at both ends have of the broadcasts.

@@ -2,6 +2,8 @@
 package neighbours
 
 import (
+	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -25,12 +27,19 @@ const (
 	HealEvery    = 1 * time.Second        // between two dials of a lost peer by the network as a whole
 )
 
+// pickTries is how many peers are looked at for one of another host than our neighbours' (a guess).
+const pickTries = 256
+
+// keptNeighbours are not given up for others (a guess): as many as may accuse together.
+const keptNeighbours = 3
+
 // Neighbourhood decides with which peers we exchange announcements, the active view of HyParView.
 type Neighbourhood struct {
 	*base.Env
 	table      *table.Table
 	links      *link.Links
 	routes     *route.Routes
+	doubt      *link.Doubt
 	gossip     *gossip.Gossip
 	reach      *reach.Reach
 	broadcasts *broadcast.Broadcasts
@@ -41,8 +50,8 @@ type Neighbourhood struct {
 }
 
 // New returns the neighbourhood of a peer, which has no neighbours yet.
-func New(en *base.Env, t *table.Table, ls *link.Links, rt *route.Routes, g *gossip.Gossip, re *reach.Reach, bc *broadcast.Broadcasts, sy *reconcile.Syncer) *Neighbourhood {
-	return &Neighbourhood{Env: en, table: t, links: ls, routes: rt, gossip: g, reach: re, broadcasts: bc, sync: sy}
+func New(en *base.Env, t *table.Table, ls *link.Links, rt *route.Routes, db *link.Doubt, g *gossip.Gossip, re *reach.Reach, bc *broadcast.Broadcasts, sy *reconcile.Syncer) *Neighbourhood {
+	return &Neighbourhood{Env: en, table: t, links: ls, routes: rt, doubt: db, gossip: g, reach: re, broadcasts: bc, sync: sy}
 }
 
 // SeekNeighbours asks random living peers for neighbourhood, for as many as we lack (see Short):
@@ -59,7 +68,7 @@ func (nb *Neighbourhood) SeekNeighbours() {
 		}
 	}
 	for ; missing > 0; missing-- {
-		e := nb.table.Pick(nb.mayAsk)
+		e := nb.pick()
 		if e == nil {
 			return
 		}
@@ -71,11 +80,48 @@ func (nb *Neighbourhood) SeekNeighbours() {
 	}
 }
 
+// pick is a random peer to ask, rather one of a host that has no place among our neighbours: a host
+// can have as many keys as it likes.
+func (nb *Neighbourhood) pick() *table.Entry {
+	e := nb.table.Pick(nb.mayAsk)
+	if e == nil || !nb.hasPlace(hostOf(e)) {
+		return e
+	}
+	for range pickTries {
+		f := nb.table.Entries[nb.Cfg.Rand.IntN(len(nb.table.Entries))]
+		if nb.mayAsk(f) && !nb.hasPlace(hostOf(f)) {
+			return f
+		}
+	}
+	return e
+}
+
+// hasPlace reports whether a host has a place among our neighbours, or is asked for it.
+func (nb *Neighbourhood) hasPlace(host netip.Prefix) bool {
+	return slices.ContainsFunc(nb.links.List, func(l *link.Link) bool { return (l.Neighbour || l.Asked) && l.Host() == host })
+}
+
+// hostOf is the host at which a peer would be dialled, as a rule.
+func hostOf(e *table.Entry) netip.Prefix {
+	if d := e.Our(); d.LastAddress != "" {
+		return base.HostOf(d.LastAddress)
+	}
+	for _, list := range [][]string{e.Record.Observed, e.Record.Addresses} {
+		if len(list) > 0 {
+			return base.HostOf(list[0])
+		}
+	}
+	return netip.Prefix{}
+}
+
 // mayAsk reports whether the peer can be asked for neighbourhood. One that has refused is asked
 // again after a while, and soon if nobody else is our neighbour.
 func (nb *Neighbourhood) mayAsk(e *table.Entry) bool {
 	d := e.Our()
 	if e == nb.table.Self || e.IsGuest() || !e.Alive() && !e.Missing || d.Dialing != 0 || nb.Now < d.NextDial {
+		return false
+	}
+	if nb.Now < d.MuteTill {
 		return false
 	}
 	if nb.Now < d.RefusedTill && (nb.links.Neighbours() > 0 || nb.Now < d.RefusedTill-refusedFor+refusedAlone) {
@@ -129,8 +175,12 @@ func (nb *Neighbourhood) ReceiveNeighbour(l *link.Link, m *pb.Neighbour) {
 // that asks for neighbourhood it already has has lost sight of it.
 func (nb *Neighbourhood) receiveRequest(l *link.Link, priority bool) {
 	grants := l.Neighbour || l.Asked || Grants(nb.links.Degree(), false)
+	if l.Entry != nil && nb.Now < l.Entry.Our().MuteTill {
+		nb.links.Send(l, &pb.Neighbour{Type: pb.NeighbourType_REFUSE})
+		return
+	}
 	if !grants {
-		nb.giveUp(nb.Spare())
+		nb.giveUp(cmp.Or(nb.crowder(l), nb.Spare()))
 		grants = Grants(nb.links.Degree(), priority)
 	}
 	if !grants {
@@ -142,20 +192,41 @@ func (nb *Neighbourhood) receiveRequest(l *link.Link, priority bool) {
 }
 
 // Spare is the neighbour that can spare us best, nil if none can (see Richest): of those without
-// a slot, if there are such.
+// a slot, if there are such. The keptNeighbours that have been neighbours for longest are not given
+// up for others: whoever comes in great numbers, and does nothing, does not get their places.
 func (nb *Neighbourhood) Spare() *link.Link {
 	var choice []*link.Link
-	var degrees []int
 	above := nb.links.Degree() > table.MaxNeighbours
 	for _, l := range nb.links.List {
-		if e := l.Entry; l.Neighbour && l.Slot < 0 == above && e != nil {
-			choice, degrees = append(choice, l), append(degrees, len(e.Our().Neighbours)+1)
+		if l.Neighbour && l.Slot < 0 == above && l.Entry != nil {
+			choice = append(choice, l)
 		}
+	}
+	if !above {
+		slices.SortStableFunc(choice, func(a, b *link.Link) int { return cmp.Compare(a.Bonded, b.Bonded) })
+		choice = choice[min(len(choice), keptNeighbours):]
+	}
+	degrees := make([]int, len(choice))
+	for i, l := range choice {
+		degrees[i] = len(l.Entry.Our().Neighbours) + 1
 	}
 	if i := Richest(degrees); i >= 0 {
 		return choice[i]
 	}
 	return nil
+}
+
+// crowder is the neighbour to give up for one of another host, since its own has many of our
+// places: the last that came; nil if there is none.
+func (nb *Neighbourhood) crowder(asker *link.Link) *link.Link {
+	var list []*link.Link
+	for _, l := range nb.links.List {
+		if l.Neighbour {
+			list = append(list, l)
+		}
+	}
+	any := func(*link.Link) bool { return true }
+	return link.Crowder(list, asker.Host(), any, func(l, than *link.Link) bool { return l.Bonded > than.Bonded })
 }
 
 // giveUp ends the neighbourhood with a peer, over all its links; false without one.
@@ -177,7 +248,8 @@ func (nb *Neighbourhood) becomeNeighbour(l *link.Link) {
 		return
 	}
 	l.Slot = nb.links.TakeSlot()
-	l.Neighbour = true
+	l.Neighbour, l.Bonded = true, nb.Now
+	l.Check = link.Check{Next: nb.Now + checkFirst}
 	nb.links.Changed = true
 	nb.routes.TellAllRoutes(l)
 	nb.broadcasts.Greet(l)

@@ -62,7 +62,7 @@ func newRig(t *testing.T, members int) *rig {
 	en.Cfg.Addresses = []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}
 	re := reach.New(en, tb, ls, rt, reach.NewWhereabouts(en, tb, ls), db)
 	bc := broadcast.New(en, tb, ls, db, past.New(en, tb, ls))
-	return &rig{Neighbourhood: New(en, tb, ls, rt, g, re, bc, reconcile.New(en, tb, ls, g)), t: t}
+	return &rig{Neighbourhood: New(en, tb, ls, rt, db, g, re, bc, reconcile.New(en, tb, ls, g)), t: t}
 }
 
 // read takes the frames of the last input.

@@ -27,21 +27,12 @@ const (
 	HostDialEvery = 2 * time.Second
 )
 
-func hostOf(ip netip.Addr) netip.Prefix {
-	bits := 32
-	if ip.Is6() {
-		bits = 64
-	}
-	p, _ := ip.WithZone("").Prefix(bits) // never fails for an IP
-	return p
-}
-
 // Take counts a dial, or refuses it.
 func (h *Hosts) Take(ip netip.Addr, now time.Duration) bool {
 	if ip.IsLoopback() {
 		return true
 	}
-	p := hostOf(ip)
+	p := base.Host(ip)
 	i := slices.IndexFunc(h.List, func(d hostDials) bool { return d.prefix == p })
 	if i < 0 {
 		if len(h.List) == MaxHosts && !h.makeRoom(now) {
@@ -71,7 +62,7 @@ func (h *Hosts) makeRoom(now time.Duration) bool {
 
 // Answered takes a dial back off the count.
 func (h *Hosts) Answered(ip netip.Addr) {
-	p := hostOf(ip)
+	p := base.Host(ip)
 	for i := range h.List {
 		if h.List[i].prefix == p {
 			h.List[i].spent.Next -= HostDialEvery
@@ -81,6 +72,6 @@ func (h *Hosts) Answered(ip netip.Addr) {
 
 // dialled reports whether anything was dialled at the host since then.
 func (h *Hosts) dialled(ip netip.Addr, since time.Duration) bool {
-	p := hostOf(ip)
+	p := base.Host(ip)
 	return slices.ContainsFunc(h.List, func(d hostDials) bool { return d.prefix == p && d.last >= since })
 }

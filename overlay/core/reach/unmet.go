@@ -124,7 +124,7 @@ func (un *unmet) isOurTurn() bool {
 // metAt reports whether an address is where a peer was last met.
 func metAt(last, address string) bool {
 	a, b := ParseAddress(last), ParseAddress(address)
-	return a.IsValid() && b.IsValid() && hostOf(a.Addr()) == hostOf(b.Addr())
+	return a.IsValid() && b.IsValid() && base.Host(a.Addr()) == base.Host(b.Addr())
 }
 
 // MaySpare reports whether the allowance of dials to peers never met has one left.

@@ -79,6 +79,7 @@ type dealings struct {
 	NextDial    time.Duration // not before
 	Wanted      bool          // messages wait for it
 	RefusedTill time.Duration // it has refused neighbourhood
+	MuteTill    time.Duration // it has answered nothing as a neighbour, and is none until then
 	Neighbours  []certs.ID    // its neighbours, as it has told us
 	Run         *Run          // its broadcasts, see runOf
 
