@@ -45,7 +45,7 @@ var may = map[string][]string{
 
 	"overlay":                    {"overlay/core", "overlay/core/base", "overlay/core/past", "overlay/replay", "overlay/messaging", "overlay/messaging/delivery", "overlay/messaging/store", "transport", "transport/discovery", "transport/portmap", "certs", "pb"},
 	"overlay/files":              {"overlay", "overlay/files/manifest", "overlay/files/place", "overlay/files/journal", "overlay/messaging/store", "transport", "certs", "pb"},
-	"overlay/core":               {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/gossip", "overlay/core/reach", "overlay/core/custody", "overlay/core/past", "overlay/core/broadcast", "overlay/core/detect", "overlay/core/reconcile", "overlay/core/join", "overlay/core/neighbours", "certs", "pb"},
+	"overlay/core":               {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/gossip", "overlay/core/reach", "overlay/core/custody", "overlay/core/past", "overlay/core/broadcast", "overlay/core/detect", "overlay/core/hearsay", "overlay/core/reconcile", "overlay/core/join", "overlay/core/neighbours", "certs", "pb"},
 	"overlay/core/base":          {"certs", "pb"},
 	"overlay/core/table":         {"overlay/core/base", "certs", "pb"},
 	"overlay/core/link":          {"overlay/core/base", "overlay/core/table", "certs", "pb"},
@@ -56,7 +56,8 @@ var may = map[string][]string{
 	"overlay/core/past":          {"overlay/core/base", "overlay/core/table", "overlay/core/link", "certs", "pb"},
 	"overlay/core/broadcast":     {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/past", "certs", "pb"},
 	"overlay/core/detect":        {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/reach", "certs", "pb"},
-	"overlay/core/reconcile":     {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/gossip", "certs", "pb"},
+	"overlay/core/hearsay":       {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/detect", "certs", "pb"},
+	"overlay/core/reconcile":     {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/gossip", "overlay/core/hearsay", "certs", "pb"},
 	"overlay/core/join":          {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/reach", "overlay/core/reconcile", "certs", "pb"},
 	"overlay/core/neighbours":    {"overlay/core/base", "overlay/core/table", "overlay/core/link", "overlay/core/route", "overlay/core/gossip", "overlay/core/reach", "overlay/core/broadcast", "overlay/core/reconcile", "certs", "pb"},
 	"overlay/coretest":           {"overlay/core", "overlay/core/base", "overlay/core/custody", "certs", "pb"},
