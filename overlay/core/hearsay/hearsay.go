@@ -191,8 +191,12 @@ func (h *Hearsay) Lied(e *table.Entry) {
 		if i < 0 {
 			continue
 		}
+		looked := w.Claims[i].Looked // else it was found out by chance, perhaps in a cut
 		w.Claims = slices.Delete(w.Claims, i, i+1)
-		if w.Lied(h.Now); w.Lies < liesInARow {
+		if looked {
+			w.Lied(h.Now)
+		}
+		if !looked || w.Lies < liesInARow {
 			continue
 		}
 		rest := w.Claims
@@ -270,7 +274,7 @@ func (h *Hearsay) sample(w *link.Word) {
 	}
 	for _, c := range slices.Clone(w.Claims) {
 		if room > 0 && h.Now >= c.Due && !h.probes.IsProbed(c.Entry) && h.probes.Check(c.Entry) {
-			w.Later(c) // if the probe finds out nothing, the others come first
+			w.Look(c) // if the probe finds out nothing, the others come first
 			room--
 		}
 	}

@@ -173,7 +173,8 @@ func TestLiarIsFoundOut(t *testing.T) {
 		if r.living() < 60 {
 			t.Fatal("too soon")
 		}
-		r.Happen(detect.Accused{Entry: l.Word.Claims[0].Entry})
+		l.Word.Look(l.Word.Claims[0])
+		r.Happen(detect.Accused{Entry: l.Word.Claims[len(l.Word.Claims)-1].Entry})
 		r.settle()
 	}
 	if r.living() != 0 || l.Word.Good != -4 {

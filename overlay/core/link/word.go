@@ -40,8 +40,9 @@ type Word struct {
 
 // Claim is an entry of the table that we know by a word alone.
 type Claim struct {
-	Entry *table.Entry
-	Due   time.Duration // it is not looked at before
+	Entry  *table.Entry
+	Due    time.Duration // it is not looked at before
+	Looked bool          // it is, or was, looked at
 }
 
 // Trial is a peer that is not in the table before it has answered.
@@ -92,7 +93,7 @@ func (w *Word) Took(e *table.Entry, now, due time.Duration) {
 	if len(w.Claims) == maxClaims {
 		w.Claims = w.Claims[1:]
 	}
-	w.Claims = append(w.Claims, Claim{e, due})
+	w.Claims = append(w.Claims, Claim{Entry: e, Due: due})
 }
 
 // Lives records that one of those believed or on trial has proved to live: so the others may well, too.
@@ -144,9 +145,10 @@ func (w *Word) Find(e *table.Entry) int {
 	return slices.IndexFunc(w.Claims, func(c Claim) bool { return c.Entry == e })
 }
 
-// Later puts a claim behind the others.
-func (w *Word) Later(c Claim) {
+// Look records that a claim is looked at, and puts it behind the others.
+func (w *Word) Look(c Claim) {
 	if i := w.Find(c.Entry); i >= 0 {
+		c.Looked = true
 		w.Claims = append(slices.Delete(w.Claims, i, i+1), c)
 	}
 }
