@@ -4,6 +4,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/detect"
+	"quicpeer/overlay/core/hearsay"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/reach"
 	"quicpeer/overlay/core/reconcile"
@@ -41,9 +42,20 @@ func (c *Core) follow(what base.Happening) {
 		c.detect.Doubted = append(c.detect.Doubted, what.Entry)
 		c.view.refresh(what.Entry.Record.ID)
 		c.own.checkOwnID(what.Entry)
+	case detect.Lives:
+		c.hearsay.Lives(what.Entry)
+	case hearsay.Believed:
+		if c.env.Passes.Barred(what.News.Record) == nil && c.gossip.IsNews(what.By, what.News) {
+			c.enter(what.By, what.News)
+		}
+		c.hearsay.Ended(what)
+	case hearsay.Grown:
+		c.sync.CompareTables(what.Link)
 	case detect.Missed:
+		c.hearsay.Lied(what.Entry)
 		c.view.miss(what.Entry)
 	case detect.Accused:
+		c.hearsay.Lied(what.Entry)
 		if !what.Entry.Alive() {
 			c.gossip.Confirm(nil, what.Entry, c.env.Cfg.ID)
 			break
@@ -74,7 +86,7 @@ func (c *Core) follow(what base.Happening) {
 // something older is sent what we hold. It returns false if the link had to be closed for it.
 func (c *Core) learn(from *link.Link, a *pb.Announcement) bool {
 	n, ok := c.gossip.Open(from, a)
-	if n.Record == nil || !ok || !c.gossip.IsNews(from, n) || c.sync.IsJudged(n) {
+	if n.Record == nil || !ok || !c.gossip.IsNews(from, n) || c.sync.IsJudged(n) || c.hearsay.Refuses(from, n) {
 		return ok
 	}
 	if !c.gossip.Signed(n) {
@@ -103,6 +115,13 @@ func (c *Core) accept(from *link.Link, n link.News) {
 		}
 		n.Accusers = members
 	}
+	if c.hearsay.Believes(from, n) {
+		c.enter(from, n)
+	}
+}
+
+// enter merges news that is believed.
+func (c *Core) enter(from *link.Link, n link.News) {
 	if ch, ok := c.roll.merge(from, n); ok {
 		c.inform(ch)
 		if n.State == pb.AnnouncementType_REMOVED {
@@ -132,6 +151,7 @@ func (c *Core) inform(ch link.Change) {
 	c.reach.Told(ch)
 	c.join.Told(ch)
 	c.links.Told(ch)
+	c.hearsay.Told(ch)
 	c.carried.told(ch)
 	c.visit.told(ch)
 	c.gossip.Told(ch)

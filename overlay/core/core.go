@@ -27,6 +27,7 @@
 //	past             rooms, and what was said before we came
 //	broadcast        messages to everyone, in the order of each author
 //	detect           Probes: does anybody still hear a peer (SWIM)? Detector: whom to probe
+//	hearsay          how far others are believed about peers that we have not met
 //	reconcile        making two tables equal
 //	join             doors, acquaintances, coming home
 //	neighbours       whom to exchange announcements with (as HyParView's active view)
@@ -122,6 +123,7 @@ import (
 	"quicpeer/overlay/core/custody"
 	"quicpeer/overlay/core/detect"
 	"quicpeer/overlay/core/gossip"
+	"quicpeer/overlay/core/hearsay"
 	"quicpeer/overlay/core/join"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/neighbours"
@@ -145,7 +147,6 @@ type Core struct {
 	routes        *route.Routes
 	where         *reach.Whereabouts
 	doubt         *link.Doubt
-	gossip        *gossip.Gossip
 	reach         *reach.Reach
 	relay         *route.Relay
 	custody       *custody.Custody
@@ -153,7 +154,6 @@ type Core struct {
 	broadcasts    *broadcast.Broadcasts
 	probes        *detect.Probes
 	detect        *detect.Detector
-	sync          *reconcile.Syncer
 	join          *join.Joiner
 	neighbourhood *neighbours.Neighbourhood
 	own           *own
@@ -163,7 +163,15 @@ type Core struct {
 	door          *door
 	carried       *carried
 	pings         *pings
+	learning
 	admission
+}
+
+// learning is how we hear of others.
+type learning struct {
+	gossip  *gossip.Gossip
+	hearsay *hearsay.Hearsay
+	sync    *reconcile.Syncer
 }
 
 // admission is what a private network has more.
@@ -216,7 +224,8 @@ func assemble(en *base.Env) *Core {
 	bc := broadcast.New(en, t, ls, db, pa)
 	pr := detect.NewProbes(en, t, ls, rt, db, re)
 	dt := detect.NewDetector(en, t, ls, db, re, pr)
-	sy := reconcile.New(en, t, ls, g)
+	hs := hearsay.New(en, t, ls, rt, db, pr)
+	sy := reconcile.New(en, t, ls, g, hs)
 	jn := join.New(en, t, ls, wh, re, sy)
 	nb := neighbours.New(en, t, ls, rt, db, g, re, bc, sy)
 	ow := &own{Env: en, table: t, links: ls, routes: rt, where: wh, gossip: g}
@@ -225,9 +234,10 @@ func assemble(en *base.Env) *Core {
 	vs := &visit{Env: en, table: t, links: ls, doubt: db, gossip: g, neighbourhood: nb, own: ow, roll: ro}
 	ca := &carried{Env: en, table: t, links: ls, routes: rt}
 	return &Core{
-		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, gossip: g, reach: re, relay: rl, custody: cu, past: pa, broadcasts: bc, probes: pr,
-		detect: dt, sync: sy, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{Env: en, table: t, links: ls},
+		env: en, table: t, links: ls, routes: rt, where: wh, doubt: db, reach: re, relay: rl, custody: cu, past: pa, broadcasts: bc, probes: pr,
+		detect: dt, join: jn, neighbourhood: nb, own: ow, view: v, roll: ro, visit: vs, door: &door{Env: en, table: t, links: ls},
 		carried: ca, pings: &pings{Env: en, table: t, links: ls, routes: rt, reach: re, carried: ca},
+		learning: learning{gossip: g, hearsay: hs, sync: sy},
 		admission: admission{
 			tickets: &tickets{Env: en, table: t, links: ls, routes: rt, own: ow},
 			members: &members{Env: en, table: t, links: ls, gossip: g, custody: cu, join: jn, roll: ro},
@@ -272,6 +282,7 @@ func (c *Core) tick() {
 	}
 	if c.env.Ready && !c.env.Leaving {
 		c.probes.Pursue()
+		c.hearsay.Pursue()
 		c.settle()
 		if !c.env.Visiting {
 			c.neighbourhood.CheckNeighbours()

@@ -83,13 +83,19 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 	case *pb.Routed_Answer:
 		c.probes.ReceiveAnswer(from, content.Answer)
 	case *pb.Routed_Ping:
-		if certs.PublicKey(content.Ping.GetKey()) == c.env.Cfg.Identity.Key() {
-			c.routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
+		pong := &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}}
+		switch {
+		case certs.PublicKey(content.Ping.GetKey()) != c.env.Cfg.Identity.Key():
+		case len(c.table.Of(from)) == 0: // another network, which is about to become one with ours
+			c.routes.SendBy(l, from, pong)
+		default:
+			c.routes.SendRouted(from, pong)
 		}
 	case *pb.Routed_Pong:
 		c.pings.receiveRoutedPong(from, content.Pong)
 		c.probes.ReceivePong(from, content.Pong)
 		c.neighbourhood.ReceivePong(from, content.Pong)
+		c.hearsay.ReceivePong(from, content.Pong)
 	case *pb.Routed_Envelope:
 		c.relay.ReceiveEnvelope(from, content.Envelope)
 	case *pb.Routed_Collected:

@@ -190,6 +190,7 @@ func (c *Core) up(l *link.Link, r *base.Record, broadcasts uint64) {
 		return
 	}
 	l.State = link.LinkUp
+	c.hearsay.Hear(l)
 	c.env.Untried = false
 	before := c.table.Get(l.Peer, l.Key)
 	stranger := before == nil || !before.Alive()
@@ -226,6 +227,7 @@ func (c *Core) up(l *link.Link, r *base.Record, broadcasts uint64) {
 			c.reach.Hosts.Answered(reach.ParseAddress(l.Address).Addr())
 		}
 		c.reach.Superfluous(l)
+		c.hearsay.Lives(e)
 	}
 	if !c.env.Ready {
 		c.sync.RequestTable()

@@ -40,10 +40,6 @@ func (ro *roll) merge(from *link.Link, n link.News) (ch link.Change, ok bool) {
 		ro.noteRemoval(r)
 		return ch, true
 	}
-	if from != nil && (ro.Ready || from.Exchange == nil) && !from.MayIntroduce(ro.Now) {
-		ro.Note(base.Debug, "too many unknown peers from one link, announcement dropped", "peer", string(from.Peer))
-		return ch, false
-	}
 	if ch.Evicted, ok = ro.table.Room(r, n.State, ro.table.Self, ro.Now); !ok {
 		ro.Note(base.Debug, "no room in the table, announcement dropped", "id", string(r.ID), "key", r.Key.String())
 		return ch, false

@@ -32,6 +32,12 @@ func (m *Machine) PutBehind(nat NAT) {
 	}
 }
 
+// MoveTo puts the machine on the host of another, with a port of its own.
+func (m *Machine) MoveTo(host *Machine) {
+	at := netip.MustParseAddrPort(host.Address)
+	m.setAddress(netip.AddrPortFrom(at.Addr(), uint16(5000+m.Index)).String())
+}
+
 // interfaceAddress is the address that the machine sees itself. All machines behind NATs are in
 // one subnet.
 func (m *Machine) interfaceAddress() string {

@@ -5,5 +5,6 @@ var attacks = []*attack{
 	claim, refusal,
 	firstbyte, amplification, logflood,
 	slots, unread, silent,
+	fill, crowd,
 	reflector, multicast,
 }

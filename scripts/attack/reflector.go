@@ -14,9 +14,9 @@ import (
 	"quicpeer/scripts/netlab"
 )
 
-// The reflector's inventions, and how long it is watched.
+// The reflector's reflectors, and how long it is watched.
 const (
-	inventions      = 40
+	reflectors      = 40
 	victimAddresses = 16 // of each invention, all in one /16
 	reflectorTime   = 60 * time.Second
 )
@@ -84,7 +84,7 @@ var reflector = &attack{
 	},
 }
 
-// playReflector says its inventions to all honest peers, and answers pings in their name.
+// playReflector says its reflectors to all honest peers, and answers pings in their name.
 func playReflector(p *player) error {
 	l := newLiar("mallory")
 	if err := p.open(l); err != nil {
@@ -92,7 +92,7 @@ func playReflector(p *player) error {
 	}
 	var ids []string
 	var list []*pb.Announcement
-	for i := range inventions {
+	for i := range reflectors {
 		invented := newLiar(fmt.Sprint("invented", i))
 		var addresses []string
 		for range victimAddresses {

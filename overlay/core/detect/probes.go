@@ -86,6 +86,12 @@ func (pr *Probes) start(e *table.Entry, urgent bool) *probe {
 	return p
 }
 
+// Check begins a probe that nothing has prompted; false if there can be none.
+func (pr *Probes) Check(e *table.Entry) bool { return pr.start(e, false) != nil }
+
+// IsProbed reports whether a probe of a peer is under way.
+func (pr *Probes) IsProbed(e *table.Entry) bool { return pr.of(e) != nil }
+
 func (pr *Probes) of(e *table.Entry) *probe {
 	for _, p := range pr.List {
 		if p.subject == e && !p.ended {
@@ -192,6 +198,7 @@ func (pr *Probes) ReceivePong(from certs.ID, m *pb.Ping) {
 func (pr *Probes) heardOf(p *probe) {
 	p.ended = true
 	pr.answerAll(p, true)
+	pr.Happen(Lives{p.subject})
 }
 
 // weigh asks the witnesses, round by round, until enough of them have not heard the peer either
@@ -389,6 +396,9 @@ func (pr *Probes) Told(ch link.Change) {
 		pr.Wake(pr.Now)
 	}
 }
+
+// Lives: we or a witness have heard a peer that was probed.
+type Lives struct{ Entry *table.Entry }
 
 // Missed: no witness knows anything about a peer.
 type Missed struct{ Entry *table.Entry }

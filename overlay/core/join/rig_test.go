@@ -12,6 +12,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/gossip"
+	"quicpeer/overlay/core/hearsay"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/reach"
 	"quicpeer/overlay/core/reconcile"
@@ -42,7 +43,7 @@ func newRig(t *testing.T, given []string, met ...base.Acquaintance) *rig {
 	wh := reach.NewWhereabouts(en, tb, ls)
 	db := link.NewDoubt(en, ls)
 	re := reach.New(en, tb, ls, rt, wh, db)
-	r := &rig{Joiner: New(en, tb, ls, wh, re, reconcile.New(en, tb, ls, gossip.New(en, tb, ls, rt, db)))}
+	r := &rig{Joiner: New(en, tb, ls, wh, re, reconcile.New(en, tb, ls, gossip.New(en, tb, ls, rt, db), hearsay.New(en, tb, ls, rt, db, nil)))}
 	tb.Self = r.member("self")
 	r.Begin()
 	r.settle()

@@ -114,6 +114,8 @@ type budgets struct {
 	Meetings   base.Limiter // SYNCs from it, see ReceiveSync
 	Connects   base.Limiter // from it, see Introduce
 	Pings      base.Limiter // from it that are answered
+	Word       *Word        // how far its host is believed about peers that we have not met; nil before it is up
+	Refused    bool         // some of these were dropped: the tables are compared when the word counts for more
 }
 
 // Since is when the run of the peer at the other end began; 0 if long ago.
@@ -154,15 +156,14 @@ func (f *foreign) Name(features []uint32) {
 // Knows reports whether the other side has named a feature, so that it can be used.
 func (f *foreign) Knows(feature uint32) bool { return slices.Contains(f.features, feature) }
 
-// Limits of the unknown peers that a link may announce: so many at once, then one in every.
-// Guesses: a network that joins as a whole comes at once, and a member that invents peers needs a
-// quarter of an hour to fill the table, while its inventions are found out.
+// Limits of the losses that a link may announce: so many at once, then one in every. Guesses: when a
+// network is cut, half of it is lost at once.
 const (
 	IntroducedBurst = 8192
 	introducedEvery = 10 * time.Millisecond
 )
 
-// MayIntroduce limits how many unknown peers a link can put into our table.
+// MayIntroduce limits how many peers a link can call lost.
 func (l *Link) MayIntroduce(now time.Duration) bool {
 	return l.Introduced.Take(now, IntroducedBurst, introducedEvery)
 }

@@ -14,6 +14,7 @@ import (
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/broadcast"
 	"quicpeer/overlay/core/gossip"
+	"quicpeer/overlay/core/hearsay"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/past"
 	"quicpeer/overlay/core/reach"
@@ -62,7 +63,7 @@ func newRig(t *testing.T, members int) *rig {
 	en.Cfg.Addresses = []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:5000")}
 	re := reach.New(en, tb, ls, rt, reach.NewWhereabouts(en, tb, ls), db)
 	bc := broadcast.New(en, tb, ls, db, past.New(en, tb, ls))
-	return &rig{Neighbourhood: New(en, tb, ls, rt, db, g, re, bc, reconcile.New(en, tb, ls, g)), t: t}
+	return &rig{Neighbourhood: New(en, tb, ls, rt, db, g, re, bc, reconcile.New(en, tb, ls, g, hearsay.New(en, tb, ls, rt, db, nil))), t: t}
 }
 
 // read takes the frames of the last input.

@@ -11,6 +11,7 @@ import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/gossip"
+	"quicpeer/overlay/core/hearsay"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
@@ -40,6 +41,7 @@ type Syncer struct {
 	table  *table.Table
 	links  *link.Links
 	gossip *gossip.Gossip
+	heard  *hearsay.Hearsay
 
 	Batches     map[base.VerifyID]*Batch // what is being verified
 	judged      map[uint64]*base.Record  // the records in them, by tie
@@ -49,8 +51,8 @@ type Syncer struct {
 }
 
 // New returns a syncer of this table, with no exchange under way.
-func New(en *base.Env, t *table.Table, ls *link.Links, g *gossip.Gossip) *Syncer {
-	return &Syncer{Env: en, table: t, links: ls, gossip: g, Batches: make(map[base.VerifyID]*Batch), judged: make(map[uint64]*base.Record)}
+func New(en *base.Env, t *table.Table, ls *link.Links, g *gossip.Gossip, hs *hearsay.Hearsay) *Syncer {
+	return &Syncer{Env: en, table: t, links: ls, gossip: g, heard: hs, Batches: make(map[base.VerifyID]*Batch), judged: make(map[uint64]*base.Record)}
 }
 
 // Bounds of an exchange, and its times (guesses).
@@ -106,7 +108,7 @@ func (sy *Syncer) ReceiveReconcile(l *link.Link, m *pb.Reconcile) {
 			sy.links.Violation(l, "a piece of a table that does not go on")
 			return
 		}
-		if sy.gossip.IsNews(l, n) && !sy.IsJudged(n) {
+		if sy.gossip.IsNews(l, n) && !sy.IsJudged(n) && !sy.heard.Refuses(l, n) {
 			b.add(n, sy.Passes.Claim(n.Record))
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/gossip"
+	"quicpeer/overlay/core/hearsay"
 	"quicpeer/overlay/core/link"
 	"quicpeer/overlay/core/route"
 	"quicpeer/overlay/core/table"
@@ -43,7 +44,7 @@ func newSide(members []*base.Record) *side {
 	t.Load(members, 0)
 	ls := link.NewLinks(en, t)
 	s := &side{l: &link.Link{ID: 1, State: link.LinkUp, Bond: link.Bond{Neighbour: true, Slot: -1}}}
-	s.Syncer = New(en, t, ls, gossip.New(en, t, ls, route.NewRoutes(en, t, ls), link.NewDoubt(en, ls)))
+	s.Syncer = New(en, t, ls, gossip.New(en, t, ls, route.NewRoutes(en, t, ls), link.NewDoubt(en, ls)), hearsay.New(en, t, ls, nil, nil, nil))
 	ls.List = append(ls.List, s.l)
 	return s
 }

@@ -50,6 +50,12 @@ func (rt *Routes) SendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID)
 	return rt.forward(content)
 }
 
+// SendBy is SendRouted by way of a link, whatever else leads there.
+func (rt *Routes) SendBy(l *link.Link, to certs.ID, content *pb.Routed) {
+	rt.address(to, content)
+	rt.send(l, content)
+}
+
 // address begins a frame.
 func (rt *Routes) address(to certs.ID, content *pb.Routed) {
 	content.From, content.To = string(rt.Cfg.ID), string(to)
