@@ -2735,6 +2735,9 @@ type Routed struct {
 	// index into this list (for the first its own).
 	Passed  []string `protobuf:"bytes,3,rep,name=passed,proto3" json:"passed,omitempty"`
 	Parents []byte   `protobuf:"bytes,4,opt,name=parents,proto3" json:"parents,omitempty"`
+	// How often the like was sent without an answer; 0: it is the first. So many ways are passed over, in the
+	// order of the next peer's preference; see Routes.forward in overlay/core/route. An older peer carries it on.
+	Turn uint32 `protobuf:"varint,18,opt,name=turn,proto3" json:"turn,omitempty"`
 	// Types that are valid to be assigned to Content:
 	//
 	//	*Routed_Question
@@ -2811,6 +2814,13 @@ func (x *Routed) GetParents() []byte {
 		return x.Parents
 	}
 	return nil
+}
+
+func (x *Routed) GetTurn() uint32 {
+	if x != nil {
+		return x.Turn
+	}
+	return 0
 }
 
 func (x *Routed) GetContent() isRouted_Content {
@@ -5688,12 +5698,13 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\tReconcile\x12\x16\n" +
 	"\x06answer\x18\x01 \x01(\bR\x06answer\x12/\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x17.quicpeer.v1.TableRangeR\x06ranges\x12?\n" +
-	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xe3\x05\n" +
+	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xf7\x05\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
 	"\x06passed\x18\x03 \x03(\tR\x06passed\x12\x18\n" +
-	"\aparents\x18\x04 \x01(\fR\aparents\x123\n" +
+	"\aparents\x18\x04 \x01(\fR\aparents\x12\x12\n" +
+	"\x04turn\x18\x12 \x01(\rR\x04turn\x123\n" +
 	"\bquestion\x18\x05 \x01(\v2\x15.quicpeer.v1.QuestionH\x00R\bquestion\x12-\n" +
 	"\x06answer\x18\x06 \x01(\v2\x13.quicpeer.v1.AnswerH\x00R\x06answer\x12'\n" +
 	"\x04ping\x18\a \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04ping\x12'\n" +

@@ -118,6 +118,14 @@ type (
 		Number uint64 // a random one, which names it in what comes back
 		Sealed []byte // 1 to pb.MaxPart·pb.MaxParts bytes
 		Tries  int    // that had no answer: after each it goes by way of another neighbour
+		// Over is the link on which came what this answers, if the peer has written that itself; else 0.
+		Over base.LinkID
+	}
+	// Answered says that letters to a peer were in vain, and now it has answered: by a letter that has
+	// come over the link.
+	Answered struct {
+		By   certs.ID
+		Over base.LinkID
 	}
 	// Carry brings a packet of a carried link to the peer of that tag by a search.
 	Carry struct {
@@ -147,6 +155,7 @@ type (
 	// may get lost: then they come again.
 	Collect struct {
 		Holder    certs.ID
+		Over      base.LinkID // on which they have come
 		Collected *pb.Collected
 	}
 	// Found is a peer on the LAN, as it describes itself. Those of a private network do not, and
@@ -346,8 +355,14 @@ func (in Recalled) apply(c *Core) (r Reply) {
 func (in Route) apply(c *Core) (r Reply) {
 	if c.relay.CanRoute(in.To, in.Sealed) {
 		c.visit.stay()
+		c.routes.Proven(in.To, in.Over)
 		r.OK = c.relay.Route(in.To, in.Number, in.Sealed, in.Tries)
 	}
+	return r
+}
+
+func (in Answered) apply(c *Core) (r Reply) {
+	c.routes.Answered(in.By, in.Over)
 	return r
 }
 
@@ -372,7 +387,7 @@ func (in Withdraw) apply(c *Core) (r Reply) {
 }
 
 func (in Collect) apply(c *Core) (r Reply) {
-	c.custody.Collect(in.Holder, in.Collected)
+	c.custody.Collect(in.Holder, in.Over, in.Collected)
 	return r
 }
 

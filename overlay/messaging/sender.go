@@ -329,7 +329,7 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 
 // answer sends the receipts of a parcel. s.mu is held.
 func (s *sender) answer(p *delivery.Parcel) {
-	s.engine.answers.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, receipts: p.Receipts()})
+	s.engine.answers.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, over: p.Over, receipts: p.Receipts()})
 }
 
 // handle notes that the program has handled the messages up to one: first in the state

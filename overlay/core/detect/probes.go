@@ -61,10 +61,16 @@ type probe struct {
 
 	witnesses []witness
 	nextRound time.Duration
-	asked     int        // rounds of questions so far
-	rounds    int        // rounds of strangers so far
-	Askers    []certs.ID // peers that wait for the outcome
+	asked     int     // rounds of questions so far
+	rounds    int     // rounds of strangers so far
+	Askers    []asker // peers that wait for the outcome
 	fresh     time.Duration
+}
+
+// asker is a peer that has asked about another, and the link over which its question has come.
+type asker struct {
+	id   certs.ID
+	over base.LinkID
 }
 
 // witness is a peer that is asked about another.
@@ -177,7 +183,8 @@ func (pr *Probes) try(p *probe) {
 }
 
 func (pr *Probes) ping(p *probe) {
-	pr.routes.SendRouted(p.subject.Record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: p.number, Key: p.subject.Record.Key[:]}}})
+	m := &pb.Ping{Number: p.number, Key: p.subject.Record.Key[:]}
+	pr.routes.SendAround(p.subject.Record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: m}}, p.tries)
 }
 
 func (pr *Probes) ReceivePong(from certs.ID, m *pb.Ping) {
@@ -285,16 +292,17 @@ func (pr *Probes) askAll(p *probe) {
 		if most--; most < 0 {
 			return
 		}
-		w.unanswered++
 		r := p.subject.Record
-		pr.routes.SendRouted(w.id, &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{
+		pr.routes.SendAround(w.id, &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{
 			Subject: r.Key[:], Id: string(r.ID), Epoch: r.Epoch, Seq: r.Seq,
-		}}}, r.ID)
+		}}}, w.unanswered, r.ID)
+		w.unanswered++
 	}
 }
 
 // ReceiveQuestion answers whether we hear the peer: over a link, or by a probe of our own.
-func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
+func (pr *Probes) ReceiveQuestion(over base.LinkID, from certs.ID, m *pb.Question) {
+	by := asker{from, over}
 	e := pr.table.Get(certs.ID(m.GetId()), certs.PublicKey(m.GetSubject()))
 	if e == nil || e.Over() || e.Record.Epoch != m.GetEpoch() || e.Record.Seq != m.GetSeq() || pr.doubt.Doubtful() {
 		return // the flood brings later news to the asker; without the entry we can't know
@@ -302,10 +310,10 @@ func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
 	l := pr.links.LinkTo(e.Record.Key)
 	switch {
 	case e == pr.table.Self || l != nil && l.HeardLately(pr.Now):
-		pr.answer(from, e.Record, true)
+		pr.answer(by, e.Record, true)
 	case l != nil && pr.mayHear(l): // perhaps we can't hear: others have to say
 	case l != nil:
-		pr.answer(from, e.Record, false)
+		pr.answer(by, e.Record, false)
 	default:
 		p := pr.of(e)
 		if p == nil {
@@ -314,9 +322,9 @@ func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
 		switch {
 		case p == nil:
 		case p.own:
-			pr.answer(from, e.Record, false)
-		case len(p.Askers) < MaxAskers && !slices.Contains(p.Askers, from):
-			p.Askers = append(p.Askers, from)
+			pr.answer(by, e.Record, false)
+		case len(p.Askers) < MaxAskers && !slices.ContainsFunc(p.Askers, func(a asker) bool { return a.id == from }):
+			p.Askers = append(p.Askers, by)
 			if !p.urgent {
 				p.urgent, p.next = true, pr.Now
 				pr.Wake(pr.Now)
@@ -331,12 +339,12 @@ func (pr *Probes) mayHear(l *link.Link) bool {
 }
 
 // answer tells a peer that has asked whether we hear the subject.
-func (pr *Probes) answer(to certs.ID, r *base.Record, fresh bool) {
+func (pr *Probes) answer(to asker, r *base.Record, fresh bool) {
 	var avoid []certs.ID
 	if !fresh {
 		avoid = append(avoid, r.ID)
 	}
-	pr.routes.SendRouted(to, &pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{
+	pr.routes.SendBack(to.over, to.id, &pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{
 		Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Fresh: fresh,
 	}}}, avoid...)
 }

@@ -68,15 +68,17 @@ func (rl *Relay) CanRoute(to certs.ID, sealed []byte) bool {
 // Route sends something that CanRoute has allowed, as SendAround after so many tries. False says that
 // nothing leads there.
 func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte, tries int) bool {
+	var over *link.Link
 	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
 	for i := range parts {
 		part := sealed[i*pb.MaxPart : min(len(sealed), (i+1)*pb.MaxPart)]
-		if !rl.routes.SendAround(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
+		if over = rl.routes.sendAround(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
 			Number: number, Part: uint32(i), Parts: uint32(parts), Sealed: part,
-		}}}, tries) {
+		}}}, tries); over == nil {
 			return false
 		}
 	}
+	rl.routes.tried(to, over, tries)
 	return true
 }
 
@@ -97,7 +99,9 @@ func (rl *Relay) PassOn(l *link.Link, m *pb.Routed) {
 		rl.Note(base.Debug, "too many routed frames from one link, dropped", "peer", string(l.Peer))
 		return
 	}
-	own := &pb.Routed{From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Content: m.Content}
+	own := &pb.Routed{
+		From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Turn: m.Turn, Content: m.Content,
+	}
 	own.ProtoReflect().SetUnknown(m.ProtoReflect().GetUnknown())
 	if k := proto.CloneOf(own.GetConnect()); k != nil {
 		k.Took = min(k.Took, pb.MaxAfter) + uint32((l.RoundTrip / 2).Milliseconds())
@@ -114,11 +118,11 @@ func (rl *Relay) PassOn(l *link.Link, m *pb.Routed) {
 }
 
 // ReceiveEnvelope takes a part of an envelope for us. All parts but the last are full.
-func (rl *Relay) ReceiveEnvelope(from certs.ID, m *pb.Envelope) {
+func (rl *Relay) ReceiveEnvelope(over base.LinkID, from certs.ID, m *pb.Envelope) {
 	last := m.GetPart() == m.GetParts()-1
 	switch {
 	case m.GetParts() == 1:
-		rl.Out.Envelopes = append(rl.Out.Envelopes, base.Envelope{From: from, Number: m.GetNumber(), Sealed: m.GetSealed()})
+		rl.Out.Envelopes = append(rl.Out.Envelopes, base.Envelope{From: from, Over: over, Number: m.GetNumber(), Sealed: m.GetSealed()})
 		return
 	case !last && len(m.GetSealed()) != pb.MaxPart:
 		return
@@ -137,7 +141,7 @@ func (rl *Relay) ReceiveEnvelope(from certs.ID, m *pb.Envelope) {
 	rl.Bytes += len(m.GetSealed())
 	if p.have == len(p.parts) {
 		rl.dropPartial(slices.Index(rl.Partials, p))
-		rl.Out.Envelopes = append(rl.Out.Envelopes, base.Envelope{From: from, Number: p.number, Sealed: slices.Concat(p.parts...)})
+		rl.Out.Envelopes = append(rl.Out.Envelopes, base.Envelope{From: from, Over: over, Number: p.number, Sealed: slices.Concat(p.parts...)})
 	}
 	for rl.Bytes > MaxPartialsB {
 		rl.dropPartial(0)

@@ -85,7 +85,17 @@ type dealings struct {
 	Pace     time.Duration // see Core.mayFlood
 	HeldBack bool
 
+	Swallowed time.Duration // when it last passed nothing on, while another neighbour did; 0: never
+	Way       Way
+
 	Suspicion
+}
+
+// Way is what letters have shown of the ways to a peer, see overlay/core/route.
+type Way struct {
+	Over  base.LinkID // that has worked; 0: none is known
+	Till  time.Duration
+	Tried []base.LinkID // over which letters went that are not answered
 }
 
 func NewEntry(r *base.Record, state pb.AnnouncementType, said time.Duration) *Entry {
