@@ -1858,7 +1858,10 @@ type Record struct {
 	// for programs: peers of this one write a JSON object of strings.
 	Tags []byte `protobuf:"bytes,14,opt,name=tags,proto3" json:"tags,omitempty"`
 	// JOIN: of the features (see HandshakeStart) those that matter to peers without a link: 2.
-	Features      []uint32 `protobuf:"varint,15,rep,packed,name=features,proto3" json:"features,omitempty"`
+	Features []uint32 `protobuf:"varint,15,rep,packed,name=features,proto3" json:"features,omitempty"`
+	// JOIN: milliseconds, about the round trip on most of its connections; 0: 100 at most. When it is called
+	// lost, others give it so much more time to refute that, at most 2000.
+	RoundTrip     uint32 `protobuf:"varint,16,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1996,6 +1999,13 @@ func (x *Record) GetFeatures() []uint32 {
 		return x.Features
 	}
 	return nil
+}
+
+func (x *Record) GetRoundTrip() uint32 {
+	if x != nil {
+		return x.RoundTrip
+	}
+	return 0
 }
 
 // Announcement is one peer's state, on its way through the network.
@@ -5619,7 +5629,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06ticket\x18\x01 \x01(\fR\x06ticket\x12.\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x1a.quicpeer.v1.HandshakeCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12%\n" +
-	"\x04pass\x18\x04 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\x97\x03\n" +
+	"\x04pass\x18\x04 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\xb6\x03\n" +
 	"\x06Record\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -5637,7 +5647,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04pass\x18\f \x01(\v2\x11.quicpeer.v1.PassR\x04pass\x12\x14\n" +
 	"\x05rooms\x18\r \x03(\tR\x05rooms\x12\x12\n" +
 	"\x04tags\x18\x0e \x01(\fR\x04tags\x12\x1a\n" +
-	"\bfeatures\x18\x0f \x03(\rR\bfeatures\"\xfd\x01\n" +
+	"\bfeatures\x18\x0f \x03(\rR\bfeatures\x12\x1d\n" +
+	"\n" +
+	"round_trip\x18\x10 \x01(\rR\troundTrip\"\xfd\x01\n" +
 	"\fAnnouncement\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12+\n" +
 	"\x06record\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x12\n" +

@@ -198,6 +198,9 @@ func (pr *Probes) ReceivePong(from certs.ID, m *pb.Ping) {
 // heardOf ends a probe, since the peer is alive, and answers those that have asked.
 func (pr *Probes) heardOf(p *probe) {
 	p.ended = true
+	if e := p.subject; e.Alive() && pr.Now-e.Said >= table.Lease {
+		e.Said = pr.Now // it has not renewed it, or somebody has lied about its age
+	}
 	pr.answerAll(p, true)
 }
 

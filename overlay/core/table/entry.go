@@ -85,6 +85,7 @@ type dealings struct {
 	Pace     time.Duration // see Core.mayFlood
 	HeldBack bool
 
+	Refuted   time.Duration // when it was last back after it was called lost; 0: never
 	Swallowed time.Duration // when it last passed nothing on, while another neighbour did; 0: never
 	Way       Way
 
