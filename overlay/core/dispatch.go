@@ -88,7 +88,7 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 		}
 	case *pb.Routed_Pong:
 		c.pings.receiveRoutedPong(from, content.Pong)
-		c.probes.ReceivePong(from, content.Pong)
+		c.probes.ReceivePong(l.ID, from, content.Pong)
 	case *pb.Routed_Envelope:
 		c.relay.ReceiveEnvelope(l.ID, from, content.Envelope)
 	case *pb.Routed_Collected:

@@ -117,9 +117,10 @@ type (
 		To     certs.ID
 		Number uint64 // a random one, which names it in what comes back
 		Sealed []byte // 1 to pb.MaxPart·pb.MaxParts bytes
-		Tries  int    // that had no answer: after each it goes by way of another neighbour
-		// Over is the link on which came what this answers, if the peer has written that itself; else 0.
-		Over base.LinkID
+		// Tries is how many had no answer: after each it goes by way of another neighbour. Of an answer it is
+		// how often such was in vain: it goes over the link Over, and by another way from there.
+		Tries int
+		Over  base.LinkID // on which came what this answers, which the peer has written itself; 0: it is none
 	}
 	// Answered says that letters to a peer were in vain, and now it has answered: by a letter that has
 	// come over the link.
@@ -355,8 +356,8 @@ func (in Recalled) apply(c *Core) (r Reply) {
 func (in Route) apply(c *Core) (r Reply) {
 	if c.relay.CanRoute(in.To, in.Sealed) {
 		c.visit.stay()
-		c.routes.Proven(in.To, in.Over)
-		r.OK = c.relay.Route(in.To, in.Number, in.Sealed, in.Tries)
+		c.routes.Proven(in.To, in.Over, in.Tries)
+		r.OK = c.relay.Route(in.To, in.Number, in.Sealed, in.Tries, in.Over)
 	}
 	return r
 }

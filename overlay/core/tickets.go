@@ -113,7 +113,7 @@ func (ti *tickets) begin(w redeeming, issuer uint64, signed *pb.Signed) bool {
 		if e.Alive() && e.Record.Rank() == base.RankAdmin && base.TagOfKey(e.Record.Key) == issuer {
 			// It is not asked again: the newcomer does so, and each question takes another way.
 			w.peer = e.Record.ID
-			if !ti.routes.SendAround(w.peer, &pb.Routed{Content: &pb.Routed_Redeem{Redeem: signed}}, int(ti.last-1)) {
+			if ti.routes.SendAround(w.peer, &pb.Routed{Content: &pb.Routed_Redeem{Redeem: signed}}, int(ti.last-1)) == 0 {
 				return false
 			}
 			ti.waiting = append(ti.waiting, w)

@@ -24,7 +24,8 @@ type disk struct {
 	outbox   []*letter // letters without a receipt
 	letters  map[string]bool
 	receipts map[string]bool
-	packets  map[string]bool // of links over others, by a search
+	packets  map[string]bool  // of links over others, by a search
+	repeats  map[certs.ID]int // of letters that came before
 
 	withdrawals uint64
 }
@@ -182,13 +183,19 @@ func (p *Process) takeEnvelope(e base.Envelope) {
 	if kind == "receipt" && slices.ContainsFunc(p.disk.outbox, func(l *letter) bool { return l.to.ID == from && l.number == number && l.tries > 0 }) {
 		p.Core.Step(w.Now, core.Answered{By: from, Over: e.Over})
 	}
+	if kind == "letter" && p.disk.letters[fmt.Sprint(from, number)] {
+		if p.disk.repeats == nil {
+			p.disk.repeats = make(map[certs.ID]int)
+		}
+		p.disk.repeats[from]++
+	}
 	receipt := p.open(e.Sealed)
 	switch {
 	case deposited:
 		content := p.Identity.SignCollected(&pb.CollectedContent{Deposits: [][]byte{id[:]}, Key: p.Key[:]})
 		p.Core.Step(w.Now, core.Collect{Holder: e.From, Over: e.Over, Collected: &pb.Collected{Content: content, Receipts: receipt}})
 	case receipt != nil:
-		p.Core.Step(w.Now, core.Route{To: from, Number: w.Rand.Uint64(), Sealed: receipt, Over: e.Over})
+		p.Core.Step(w.Now, core.Route{To: from, Number: w.Rand.Uint64(), Sealed: receipt, Tries: p.disk.repeats[from], Over: e.Over})
 	}
 	p.owesDrain = true
 }

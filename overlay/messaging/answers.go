@@ -13,6 +13,7 @@ type answer struct {
 	holder   certs.ID           // the peer that has handed them over; empty: the sender itself
 	deposit  []byte             // the ID of the deposit handed over
 	over     uint64             // the connection over which these have come, the last of them
+	lost     int                // how many such were lost lately
 	receipts []*pb.Receipt      // none: the deposit was receipts itself
 }
 
@@ -59,7 +60,7 @@ func (list *answers) run() {
 			case b := <-list.waiting:
 				if b.to == a.to && b.holder == a.holder && len(a.receipts)+len(b.receipts) <= pb.MaxLetter && len(deposits) < pb.MaxLetter {
 					a.receipts, deposits = append(a.receipts, b.receipts...), append(deposits, b.deposit)
-					a.over = b.over
+					a.over, a.lost = b.over, b.lost
 					answers++
 					continue
 				}
@@ -88,7 +89,7 @@ func (list *answers) send(a answer, deposits [][]byte) {
 		return // the author repeats the message when there is a connection
 	}
 	if a.holder == "" {
-		e.cfg.Wish(LetterWish{To: a.to.ID, Sealed: sealed, Over: a.over})
+		e.cfg.Wish(LetterWish{To: a.to.ID, Sealed: sealed, Tries: a.lost, Over: a.over})
 		return
 	}
 	key := e.cfg.Identity.Key()

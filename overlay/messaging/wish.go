@@ -20,7 +20,7 @@ type LinkWish struct{ To certs.ID }
 type LetterWish struct {
 	To     certs.ID
 	Sealed []byte
-	Tries  int    // how many letters to the peer had no answer, since the last that had
+	Tries  int    // how many letters to the peer had no answer, since the last that had; of answers, how many ever
 	Over   uint64 // the connection over which came what it answers; 0: it answers nothing
 }
 

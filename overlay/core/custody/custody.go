@@ -328,7 +328,7 @@ func (cu *Custody) handOverTo(s *shelf) {
 			continue
 		}
 		cu.Happen(base.Staying{})
-		cu.relay.Route(s.receiver, EnvelopeNumber(k.ID), k.Deposit.GetSealed(), k.tries)
+		cu.relay.Route(s.receiver, EnvelopeNumber(k.ID), k.Deposit.GetSealed(), k.tries, 0)
 		k.tries++
 	}
 }

@@ -55,7 +55,8 @@ type probe struct {
 
 	// Our own evidence: a silent link, or pings and a dial without an answer.
 	own    bool
-	number uint64 // of the pings
+	number uint64      // of the pings
+	over   base.LinkID // the first one has gone
 	tries  int
 	next   time.Duration // the next try
 
@@ -184,12 +185,20 @@ func (pr *Probes) try(p *probe) {
 
 func (pr *Probes) ping(p *probe) {
 	m := &pb.Ping{Number: p.number, Key: p.subject.Record.Key[:]}
-	pr.routes.SendAround(p.subject.Record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: m}}, p.tries)
+	over := pr.routes.SendAround(p.subject.Record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: m}}, p.tries)
+	if p.tries == 0 {
+		p.over = over
+	}
 }
 
-func (pr *Probes) ReceivePong(from certs.ID, m *pb.Ping) {
+// ReceivePong takes the answer to a ping. One that comes by another way than that of the first ping answers
+// the second.
+func (pr *Probes) ReceivePong(over base.LinkID, from certs.ID, m *pb.Ping) {
 	for _, p := range pr.List {
 		if !p.ended && p.number == m.GetNumber() && p.subject.Record.ID == from {
+			if p.tries > 1 && p.over != over {
+				pr.routes.Swallowed(p.over)
+			}
 			pr.heardOf(p)
 		}
 	}

@@ -122,21 +122,12 @@ func (g *Gossip) IsNews(from *link.Link, n link.News) bool {
 		g.table.Found(held)
 		fallthrough
 	case order == 0:
-		g.rejuvenate(held, n.Said)
 		g.links.SetHops(held, from, n.Hops)
 		g.Confirm(from, held, n.Accusers...)
 	case order < 0 && !held.Missing:
 		g.answerOlder(from, held)
 	}
 	return order > 0
-}
-
-// rejuvenate takes the younger of two ages of the same statement: one that is too old would make others
-// forget a peer that is here, or that it is not. A goodbye is forgotten early, so it keeps its age.
-func (g *Gossip) rejuvenate(held *table.Entry, said time.Duration) {
-	if held != g.table.Self && held.State != pb.AnnouncementType_LEAVE {
-		held.Said = max(held.Said, min(said, g.Now))
-	}
 }
 
 // answerOlder sends what we hold to a peer that has announced something older.

@@ -60,7 +60,7 @@ func (re *Reach) connect(d *link.Dial) bool {
 	if e := re.table.Get(d.Peer, d.Key); e != nil {
 		tries = e.Our().Failures
 	}
-	if !re.routes.SendAround(d.Peer, &pb.Routed{Content: &pb.Routed_Connect{Connect: k}}, tries) {
+	if re.routes.SendAround(d.Peer, &pb.Routed{Content: &pb.Routed_Connect{Connect: k}}, tries) == 0 {
 		return false
 	}
 	re.Note(base.Debug, "called over the overlay", "peer", string(d.Peer))

@@ -65,20 +65,27 @@ func (rl *Relay) CanRoute(to certs.ID, sealed []byte) bool {
 	return known && to != rl.Cfg.ID && len(sealed) > 0 && len(sealed) <= pb.MaxPart*pb.MaxParts
 }
 
-// Route sends something that CanRoute has allowed, as SendAround after so many tries. False says that
-// nothing leads there.
-func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte, tries int) bool {
-	var over *link.Link
+// Route sends something that CanRoute has allowed, as SendAround after so many tries; or as SendBack, if it
+// answers something that has come over a link. False says that nothing leads there.
+func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte, tries int, over base.LinkID) bool {
+	var l *link.Link
+	var turn uint32
 	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
 	for i := range parts {
 		part := sealed[i*pb.MaxPart : min(len(sealed), (i+1)*pb.MaxPart)]
-		if over = rl.routes.sendAround(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
+		m := &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
 			Number: number, Part: uint32(i), Parts: uint32(parts), Sealed: part,
-		}}}, tries); over == nil {
+		}}}
+		rl.routes.address(to, m, nil)
+		if l = rl.routes.letterOver(m, tries, over); l == nil {
 			return false
 		}
+		turn = m.GetTurn()
+		rl.routes.send(l, m)
 	}
-	rl.routes.tried(to, over, tries)
+	if over == 0 {
+		rl.routes.tried(to, l, turn, tries)
+	}
 	return true
 }
 

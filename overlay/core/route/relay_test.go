@@ -55,7 +55,7 @@ func TestRoute(t *testing.T) {
 		x.linkTo(1)
 		x.Out.Frames = nil
 		sealed := sealedBytes(1, size)
-		if !x.Route("p2", 7, sealed, 0) {
+		if !x.Route("p2", 7, sealed, 0, 0) {
 			t.Fatalf("%d bytes have no way", size)
 		}
 		parts := x.sent(t)["p1"]

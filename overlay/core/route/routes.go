@@ -43,17 +43,14 @@ const (
 // SendRouted sends something to a peer that may be far away, and not by way of the peers in
 // avoid. It returns false if no link can take it.
 func (rt *Routes) SendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID) bool {
-	return rt.SendAround(to, content, 0, avoid...)
+	return rt.SendAround(to, content, 0, avoid...) != 0
 }
 
 // SendAround is SendRouted by way of another first neighbour after each try that had no answer: a peer
 // that drops what it should pass on, while its link lives, is not found out. When all first neighbours
-// have had their turn, the second ones take another way as well, and so on.
-func (rt *Routes) SendAround(to certs.ID, content *pb.Routed, tries int, avoid ...certs.ID) bool {
-	return rt.sendAround(to, content, tries, avoid...) != nil
-}
-
-func (rt *Routes) sendAround(to certs.ID, content *pb.Routed, tries int, avoid ...certs.ID) *link.Link {
+// have had their turn, the second ones take another way as well, and so on. It returns the link, 0 if there
+// is none.
+func (rt *Routes) SendAround(to certs.ID, content *pb.Routed, tries int, avoid ...certs.ID) base.LinkID {
 	rt.address(to, content, avoid)
 	content.Turn = uint32(tries)
 	return rt.forward(content)
@@ -63,12 +60,11 @@ func (rt *Routes) sendAround(to certs.ID, content *pb.Routed, tries int, avoid .
 // asked for again by another way, and so is the answer.
 func (rt *Routes) SendBack(over base.LinkID, to certs.ID, content *pb.Routed, avoid ...certs.ID) {
 	rt.address(to, content, avoid)
-	l := rt.links.Link(over)
-	if direct := rt.NextHop(content); l == nil || !l.Neighbour || !rt.Serves(l) || slices.Contains(avoid, l.Peer) || direct != nil && direct.Peer == to {
+	if l := rt.back(over, content); l != nil {
+		rt.send(l, content)
+	} else {
 		rt.forward(content)
-		return
 	}
-	rt.send(l, content)
 }
 
 // address begins a frame.
@@ -82,25 +78,18 @@ func (rt *Routes) address(to certs.ID, content *pb.Routed, avoid []certs.ID) {
 
 // forward passes a frame to the usable link nearest to the receiver among those that it has not
 // passed, else back to where it came from. So it visits peers as a depth-first search does, each
-// once, the promising ones first; of those another one in each turn. It returns the link, nil if
-// there is none.
-func (rt *Routes) forward(m *pb.Routed) *link.Link {
-	l := rt.NextHop(m)
-	if l != nil && m.GetTurn() > 0 {
-		if firsts := rt.firsts(m); len(firsts) > 0 {
-			n := uint32(len(firsts))
-			l, m.Turn = firsts[m.GetTurn()%n], m.GetTurn()/n
-		}
-	}
+// once, the promising ones first; of those another one in each turn.
+func (rt *Routes) forward(m *pb.Routed) base.LinkID {
+	l := rt.nextInTurn(m)
 	if l == nil {
 		own := slices.Index(m.GetPassed(), string(rt.Cfg.ID))
 		parent := m.GetPassed()[m.GetParents()[own]]
 		if l = rt.links.LinkToID(certs.ID(parent)); l == nil || int(m.GetParents()[own]) == own {
-			return nil
+			return 0
 		}
 	}
 	rt.send(l, m)
-	return l
+	return l.ID
 }
 
 // send sends a frame on a link.

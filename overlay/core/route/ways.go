@@ -13,10 +13,10 @@ import (
 )
 
 // Which way something goes. Distances are what neighbours say, and one that lies, or is broken, may
-// pass nothing on while its link lives. Nobody can see that but the two ends, by a letter that is
-// answered when it goes by another way. So after such a letter the neighbours that have had it before
-// come last for a while, for everybody's frames, and the one over which the answer came is the first
-// for that receiver.
+// pass nothing on while its link lives. Nobody can see that but the two ends, by a letter or a ping that is
+// answered when it goes by another way. So after that the neighbours that have had it before come last for
+// a while, for everybody's frames, and after a letter the one over which the answer came is the first for
+// that receiver.
 //
 // A receiver that answers only what comes by way of an accomplice can bring honest neighbours into
 // disrepute. It gains a second of delay: of all that have swallowed something, the one whose last time
@@ -25,6 +25,7 @@ import (
 // Bounds of that, guesses.
 const (
 	maxFirsts    = 4               // first neighbours that take turns
+	maxTried     = 16              // letters remembered that are not answered
 	swallowedFor = 5 * time.Minute // then it is as if it had never been
 	provenFor    = time.Minute     // a way that has worked is the first
 )
@@ -88,6 +89,49 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 	return best
 }
 
+// nextInTurn is the next link of those that take turns, and leaves the turn of the peers behind it: the
+// digits of a number whose last one is ours.
+func (rt *Routes) nextInTurn(m *pb.Routed) *link.Link {
+	if m.GetTurn() > 0 {
+		if firsts := rt.firsts(m); len(firsts) > 0 {
+			n := uint32(len(firsts))
+			l := firsts[m.GetTurn()%n]
+			m.Turn = m.GetTurn() / n
+			return l
+		}
+	}
+	return rt.NextHop(m)
+}
+
+// back is the link over which came what a frame answers; nil if it is of no use now, or one to the
+// receiver itself stands.
+func (rt *Routes) back(over base.LinkID, m *pb.Routed) *link.Link {
+	l, direct := rt.links.Link(over), rt.NextHop(m)
+	if l == nil || !l.Neighbour || !rt.Serves(l) || slices.Contains(m.GetPassed(), string(l.Peer)) || direct != nil && string(direct.Peer) == m.GetTo() {
+		return nil
+	}
+	return l
+}
+
+// letterOver chooses the link for a letter, after so many tries since the last that had an answer; and
+// for one that answers what has come over a link itself, that link.
+func (rt *Routes) letterOver(m *pb.Routed, tries int, over base.LinkID) *link.Link {
+	m.Turn = uint32(tries)
+	if over != 0 {
+		if l := rt.back(over, m); l != nil {
+			return l
+		}
+	}
+	if tries > 0 {
+		return rt.nextInTurn(m)
+	}
+	l, e := rt.NextHop(m), rt.table.Owner(certs.ID(m.GetTo()), rt.Now)
+	if l != nil && e != nil && e.Our().Way.Over == l.ID && rt.Now < e.Our().Way.Till {
+		m.Turn = e.Our().Way.Turn
+	}
+	return l
+}
+
 // firsts lists the links that a frame can go to next, as long as none is the receiver's own, the
 // best first.
 func (rt *Routes) firsts(m *pb.Routed) (list []*link.Link) {
@@ -129,16 +173,16 @@ func (rt *Routes) Serves(l *link.Link) bool {
 }
 
 // tried notes that a letter goes to a peer over a link.
-func (rt *Routes) tried(to certs.ID, l *link.Link, tries int) {
+func (rt *Routes) tried(to certs.ID, l *link.Link, turn uint32, tries int) {
 	e := rt.table.Owner(to, rt.Now)
 	if e == nil || l.Peer == to {
 		return
 	}
 	w := &e.With().Way
-	if tries == 0 || len(w.Tried) >= maxFirsts {
+	if tries == 0 {
 		w.Tried = nil
 	}
-	w.Tried = append(w.Tried, l.ID)
+	w.Tried = append(w.Tried[max(0, len(w.Tried)+1-maxTried):], table.Try{Over: l.ID, Turn: turn})
 }
 
 // Answered notes that a peer has answered a letter of ours, of which some were in vain before, and
@@ -148,20 +192,31 @@ func (rt *Routes) Answered(by certs.ID, over base.LinkID) {
 	if e == nil || rt.links.Link(over) == nil {
 		return
 	}
-	for _, l := range rt.links.List {
-		if l.ID != over && l.Entry != nil && slices.Contains(e.Our().Way.Tried, l.ID) {
-			l.Entry.With().Swallowed = rt.Now
-			rt.Note(base.Debug, "a neighbour has passed nothing on", "peer", string(l.Peer), "to", string(by))
+	w := &e.With().Way
+	turn := uint32(0)
+	for _, try := range w.Tried {
+		if try.Over == over {
+			turn = try.Turn // of the last
+		} else {
+			rt.Swallowed(try.Over)
 		}
 	}
-	e.With().Way.Tried = nil
-	rt.Proven(by, over)
+	*w = table.Way{Over: over, Turn: turn, Till: rt.Now + provenFor}
 }
 
-// Proven notes that what a peer has written itself has come over a link.
-func (rt *Routes) Proven(from certs.ID, over base.LinkID) {
+// Swallowed notes that something that was sent over a link was not answered, and then was by way of
+// another one.
+func (rt *Routes) Swallowed(over base.LinkID) {
+	if l := rt.links.Link(over); l != nil && l.Entry != nil {
+		l.Entry.With().Swallowed = rt.Now
+		rt.Note(base.Debug, "a neighbour has passed nothing on", "peer", string(l.Peer))
+	}
+}
+
+// Proven notes that what a peer has written itself has come over a link, and is answered in that turn.
+func (rt *Routes) Proven(from certs.ID, over base.LinkID, turn int) {
 	if e := rt.table.Owner(from, rt.Now); e != nil && over != 0 {
 		w := &e.With().Way
-		w.Over, w.Till = over, rt.Now+provenFor
+		w.Over, w.Turn, w.Till = over, uint32(turn), rt.Now+provenFor
 	}
 }

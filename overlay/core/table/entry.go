@@ -95,8 +95,15 @@ type dealings struct {
 // Way is what letters have shown of the ways to a peer, see overlay/core/route.
 type Way struct {
 	Over  base.LinkID // that has worked; 0: none is known
+	Turn  uint32      // of the peers behind it then
 	Till  time.Duration
-	Tried []base.LinkID // over which letters went that are not answered
+	Tried []Try // letters that are not answered
+}
+
+// Try is over which link a letter went, and the turn of the peers behind it.
+type Try struct {
+	Over base.LinkID
+	Turn uint32
 }
 
 func NewEntry(r *base.Record, state pb.AnnouncementType, said time.Duration) *Entry {
