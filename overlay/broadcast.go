@@ -110,7 +110,8 @@ func heardBefore(l *loop, e base.Recalled) {
 
 // messageOf is a broadcast as the program gets it.
 func messageOf(l *loop, c *pb.BroadcastContent) Message {
-	from, key := certs.ID(c.GetSender()), certs.PublicKey(c.GetKey())
+	key := certs.PublicKey(c.GetKey())
+	from := l.node.messages.Directory().NameOf(certs.ID(c.GetSender()), key)
 	m := Message{
 		ID: MessageID(c.GetId()), From: from, Key: key, NewKey: l.node.messages.Directory().IsNewKey(from, key), To: cmp.Or(certs.ID(c.GetRoom()), Everyone),
 		Body: c.GetContent(), SentAt: time.Unix(0, c.GetSentAt()), Path: PathRelayed,

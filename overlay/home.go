@@ -56,7 +56,7 @@ func storePeer(r *base.Record, where messaging.Reached) (store.Op, error) {
 
 // noteLink stores where a peer was reached, for later starts.
 func (n *Node) noteLink(r *base.Record, up base.LinkUp, address string) {
-	if !n.disk.Keeps() || r == nil || r.Key != up.Key || r.Visitor {
+	if !n.disk.Keeps() || r == nil || r.Key != up.Key || r.Visitor || up.ID != r.ID {
 		return
 	}
 	where := messaging.Reached{Epoch: r.Epoch, Address: address, At: time.Now().UnixNano()}

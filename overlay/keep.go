@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/messaging"
 	"quicpeer/overlay/messaging/delivery"
@@ -101,14 +102,17 @@ func contactOf(r *base.Record, where messaging.Reached) messaging.Contact {
 	return messaging.Contact{ID: r.ID, Key: r.Key, Sealing: r.Sealing, TextOnly: !r.TakesData, Visitor: r.Visitor, Reached: where}
 }
 
-// meet stores a peer that has joined.
-func (n *Node) meet(r *base.Record) {
+// meet stores a peer that has joined. One whose ID belongs to another here is remembered by its other
+// name as long as this peer runs.
+func (n *Node) meet(name certs.ID, r *base.Record) {
 	if r == nil {
 		return
 	}
 	n.members.met(r)
-	met := n.messages.Directory().Meet(contactOf(r, messaging.Reached{}))
-	if !met.New || r.Visitor {
+	c := contactOf(r, messaging.Reached{})
+	c.ID = name
+	met := n.messages.Directory().Meet(c)
+	if !met.New || r.Visitor || name != r.ID {
 		return
 	}
 	var ops []store.Op

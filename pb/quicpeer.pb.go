@@ -2028,7 +2028,10 @@ type Announcement struct {
 	// hears of the run this way expects the next ones, in their order. It is not signed.
 	Broadcasts uint64 `protobuf:"varint,6,opt,name=broadcasts,proto3" json:"broadcasts,omitempty"`
 	// REMOVED by an admin: the Grant of that, by the network's key.
-	Issuer        *Signed `protobuf:"bytes,7,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	Issuer *Signed `protobuf:"bytes,7,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// In an open network: the sender has met another key of this ID before, to which the ID belongs
+	// there. It counts for a newcomer, which meets both at once, and is not signed.
+	Later         bool `protobuf:"varint,8,opt,name=later,proto3" json:"later,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2110,6 +2113,13 @@ func (x *Announcement) GetIssuer() *Signed {
 		return x.Issuer
 	}
 	return nil
+}
+
+func (x *Announcement) GetLater() bool {
+	if x != nil {
+		return x.Later
+	}
+	return false
 }
 
 // PropagationMessage carries announcements from neighbour to neighbour. The receiver
@@ -4641,7 +4651,9 @@ type StoredMessage struct {
 	Taken int64 `protobuf:"varint,3,opt,name=taken,proto3" json:"taken,omitempty"`
 	// The lowest position of the history at which it can stand as sent; 0: no history was kept, or it
 	// stands there, and the message was withdrawn.
-	Said          uint64 `protobuf:"varint,4,opt,name=said,proto3" json:"said,omitempty"`
+	Said uint64 `protobuf:"varint,4,opt,name=said,proto3" json:"said,omitempty"`
+	// The alias of a receiver whose ID belonged to another peer here; empty: its ID.
+	Called        string `protobuf:"bytes,5,opt,name=called,proto3" json:"called,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4702,6 +4714,13 @@ func (x *StoredMessage) GetSaid() uint64 {
 		return x.Said
 	}
 	return 0
+}
+
+func (x *StoredMessage) GetCalled() string {
+	if x != nil {
+		return x.Called
+	}
+	return ""
 }
 
 // StoredEvent is what the history has at a position.
@@ -5649,7 +5668,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04tags\x18\x0e \x01(\fR\x04tags\x12\x1a\n" +
 	"\bfeatures\x18\x0f \x03(\rR\bfeatures\x12\x1d\n" +
 	"\n" +
-	"round_trip\x18\x10 \x01(\rR\troundTrip\"\xfd\x01\n" +
+	"round_trip\x18\x10 \x01(\rR\troundTrip\"\x93\x02\n" +
 	"\fAnnouncement\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12+\n" +
 	"\x06record\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x12\n" +
@@ -5659,7 +5678,8 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\n" +
 	"broadcasts\x18\x06 \x01(\x04R\n" +
 	"broadcasts\x12+\n" +
-	"\x06issuer\x18\a \x01(\v2\x13.quicpeer.v1.SignedR\x06issuer\"U\n" +
+	"\x06issuer\x18\a \x01(\v2\x13.quicpeer.v1.SignedR\x06issuer\x12\x14\n" +
+	"\x05later\x18\b \x01(\bR\x05later\"U\n" +
 	"\x12PropagationMessage\x12?\n" +
 	"\rannouncements\x18\x01 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xaa\x02\n" +
 	"\x0eHandshakeStart\x12\x18\n" +
@@ -5837,12 +5857,13 @@ const file_quicpeer_proto_rawDesc = "" +
 	"broadcasts\x18\x02 \x03(\v2\x13.quicpeer.v1.SignedR\n" +
 	"broadcasts\x12)\n" +
 	"\x06passes\x18\x03 \x03(\v2\x11.quicpeer.v1.PassR\x06passes\x12\x10\n" +
-	"\x03end\x18\x04 \x01(\bR\x03end\"{\n" +
+	"\x03end\x18\x04 \x01(\bR\x03end\"\x93\x01\n" +
 	"\rStoredMessage\x12.\n" +
 	"\amessage\x18\x01 \x01(\v2\x14.quicpeer.v1.MessageR\amessage\x12\x10\n" +
 	"\x03ref\x18\x02 \x01(\fR\x03ref\x12\x14\n" +
 	"\x05taken\x18\x03 \x01(\x03R\x05taken\x12\x12\n" +
-	"\x04said\x18\x04 \x01(\x04R\x04said\"\xf3\x04\n" +
+	"\x04said\x18\x04 \x01(\x04R\x04said\x12\x16\n" +
+	"\x06called\x18\x05 \x01(\tR\x06called\"\xf3\x04\n" +
 	"\vStoredEvent\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.quicpeer.v1.StoredEventKindR\x04kind\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\x12\x0e\n" +

@@ -58,7 +58,7 @@ func (t *Frontend) listOutgoing(list []overlay.Outgoing) error {
 
 // cancelAll withdraws everything that waits for one peer.
 func (t *Frontend) cancelAll(n lines.Node, to string) error {
-	id, err := certs.ParseID(to)
+	id, err := certs.ParseName(to)
 	if err != nil {
 		return lines.Bad(OneLine(lines.Excerpt(to)) + " is not a valid ID: " + OneLine(err.Error()))
 	}

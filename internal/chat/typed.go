@@ -174,7 +174,7 @@ func parseDirect(s, form string) (typed, error) {
 		c.text = text
 		return c, err
 	}
-	id, err := certs.ParseID(to)
+	id, err := certs.ParseName(to)
 	if err != nil {
 		return typed{}, lines.Bad(OneLine(lines.Excerpt(to)) + " is not a valid ID: " + OneLine(err.Error()))
 	}
@@ -197,7 +197,7 @@ func parseAbout(v verb, command string, words []string) (typed, error) {
 		return typed{}, lines.Bad("it is " + form)
 	}
 	name := strings.TrimPrefix(words[0], "@")
-	id, err := certs.ParseID(name)
+	id, err := certs.ParseName(name)
 	if err != nil {
 		return typed{}, lines.Bad(OneLine(lines.Excerpt(name)) + " is not a valid ID: " + OneLine(err.Error()))
 	}

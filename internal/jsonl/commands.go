@@ -319,7 +319,7 @@ func (c command) checkNames() (err error) {
 	case wide:
 		err = overlay.CheckRoom(c.To)
 	case slices.Contains(commandFields[c.Cmd], "to"):
-		_, err = certs.ParseID(string(c.To))
+		_, err = certs.ParseName(string(c.To))
 	case c.Cmd == "part" || c.Cmd == "join" && c.Address == "":
 		err = overlay.CheckRoom(c.Room)
 	}

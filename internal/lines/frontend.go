@@ -146,7 +146,7 @@ func CheckReceiver(to certs.ID) error {
 	if to == overlay.Everyone {
 		return nil
 	}
-	_, err := certs.ParseID(strings.TrimPrefix(string(to), "#"))
+	_, err := certs.ParseName(strings.TrimPrefix(string(to), "#"))
 	return err
 }
 

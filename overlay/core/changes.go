@@ -191,7 +191,8 @@ func (c *Core) becomeReady() {
 	if c.env.Ready {
 		return
 	}
-	c.env.Ready, c.env.Accepted = true, true
+	c.env.Ready = true
+	c.own.accepted()
 	c.doubt.LastHeard = c.env.Now
 	c.visit.until = c.env.Now + visitFor
 	c.env.Out.Events = append(c.env.Out.Events, base.Ready{})

@@ -108,8 +108,9 @@
 //	   |<----- BroadcastsWanted |                           |
 //	   | Broadcast ... -------->| BroadcastsHeld ---------->|
 //
-// The owner of an ID is the smallest (epoch, key) among the living entries, in
-// every table alike. The others stop.
+// An ID belongs, for each peer, to the key that it met first, as long as that is here or was not lost
+// for long; others that claim it are known by a longer name (overlay/core/table/owner.go). Of two that
+// start at the same time at two doors the younger stops.
 package core
 
 import (
@@ -192,7 +193,6 @@ func New(cfg base.Config, now time.Duration) *Core {
 	c.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 	c.members.loadRemovals()
 	if len(cfg.Join) == 0 && !cfg.Discover {
-		c.env.Accepted = true
 		c.becomeReady()
 		c.env.Cfg.Members = nil
 		c.env.Untried = len(cfg.Met) > 0
@@ -263,6 +263,7 @@ func (c *Core) tick() {
 	c.own.measure()
 	c.forget()
 	c.view.becomeSure()
+	c.view.checkClaimants()
 	c.broadcasts.ExpireBroadcasts()
 	c.past.Pursue()
 	c.relay.ExpirePartials()

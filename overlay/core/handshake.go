@@ -80,7 +80,7 @@ func (c *Core) receiveResponse(l *link.Link, response *pb.HandshakeResponse) {
 			return
 		}
 		l.Foreign.Name(response.GetFeatures())
-		c.env.Accepted = true
+		c.own.accepted()
 		if l.Carriage == link.NotCarried && c.env.Cfg.Visitor && !c.env.Visiting && l.Opened <= c.visit.stayed {
 			c.gossip.AnnounceTo(l, c.table.Self) // the handshake said that we are a visitor
 		}
@@ -151,23 +151,20 @@ func (c *Core) receiveRefusal(l *link.Link, d *link.Dial, response *pb.Handshake
 	}
 }
 
-// receiveHolder takes the proof that our ID, or a newer run of ourselves, is in the network. A
-// peer that no door has let in stops, unless another door lets it in, or raises its epoch; for a
-// member the rule of the table decides.
+// receiveHolder takes the word of a door that our ID, or a newer run of ourselves, is in the network.
+// A peer that no door has let in stops, unless another door lets it in, or raises its epoch. For a
+// member the table decides, into which passes or our own signature have to bring it.
 func (c *Core) receiveHolder(l *link.Link, d *link.Dial, holder *base.Record) {
 	own := c.env.Cfg.Identity.Key()
 	switch {
-	case c.env.Accepted && holder.Key == l.Key && base.Older(holder, c.table.Self.Record) && holder.Type == pb.AnnouncementType_JOIN:
-		// The door itself is the holder and lives, whatever the table says of it.
-		c.fail(&base.DuplicateIDError{Holder: holder.Key})
+	case c.env.Accepted && holder.Key != own && !c.env.Passes.Private():
+		// A door may have made that up. If it is true, others tell us.
 	case c.env.Accepted && !(c.env.Untried && holder.Key == own):
 		c.learn(l, &pb.Announcement{Type: holder.Type, Record: holder.Signed})
 	case holder.Key != own && d.Target != nil:
 		c.join.HeldElsewhere(d.Target, holder.Key)
-	case holder.Key != own:
-		c.fail(&base.DuplicateIDError{Holder: holder.Key})
-	case holder.Epoch > c.env.Cfg.Epoch ||
-		holder.Epoch == c.env.Cfg.Epoch && (holder.Type == pb.AnnouncementType_LEAVE || holder.Nonce != c.env.Cfg.Nonce):
+	case holder.Key == own && (holder.Epoch > c.env.Cfg.Epoch ||
+		holder.Epoch == c.env.Cfg.Epoch && (holder.Type == pb.AnnouncementType_LEAVE || holder.Nonce != c.env.Cfg.Nonce)):
 		c.own.raiseEpoch(holder.Epoch)
 		if d.Target != nil {
 			d.Target.Next = c.env.Now
@@ -218,7 +215,7 @@ func (c *Core) up(l *link.Link, r *base.Record, broadcasts uint64) {
 		return
 	}
 	c.join.Met(l)
-	c.env.Out.Up = append(c.env.Out.Up, base.LinkUp{Link: l.ID, ID: l.Peer, Key: l.Key, Epoch: l.Epoch})
+	c.env.Out.Up = append(c.env.Out.Up, base.LinkUp{Link: l.ID, ID: c.links.NameOf(l), Key: l.Key, Epoch: l.Epoch})
 	c.env.Note(base.Debug, "link up", "peer", string(l.Peer), "address", l.Address)
 	if e := l.Entry; e != nil {
 		c.table.Found(e)

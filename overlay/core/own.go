@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/gossip"
 	"quicpeer/overlay/core/link"
@@ -20,6 +21,11 @@ const (
 	renewPause  = 1 * time.Second // between two records for new addresses, rooms or tags
 	// nearRoundTrip is a round trip that need not be told: the time to refute covers it.
 	nearRoundTrip = 100 * time.Millisecond
+	// twinsFor is how long after its admission a peer stops for another that has started when it has:
+	// a flood takes a second at most, and the wait for a silent door 3 s.
+	twinsFor   = 10 * time.Second
+	twinsApart = 60_000 // milliseconds between the epochs of the two, whose clocks may differ
+	maxRivals  = 8      // that are logged
 )
 
 // own handles what we announce about ourselves.
@@ -38,6 +44,9 @@ type own struct {
 	renewAt     time.Duration
 	changeAt    time.Duration // when our addresses, rooms and tags may be announced next
 	pending     bool          // they may have to be, once that is possible
+
+	admitted time.Duration     // when a door has let us in, or we have begun a network
+	rivals   []certs.PublicKey // that claim our ID, as the log has said
 }
 
 // setOwnRecord signs a new statement about ourselves and puts it into the table.
@@ -142,18 +151,42 @@ func (ow *own) raiseEpoch(above uint64) {
 	ow.setOwnRecord(pb.AnnouncementType_JOIN, 0)
 }
 
-// checkOwnID stops this peer if another living key owns its ID, and warns the other if we own it.
+// accepted: a door has let us in, or we have begun a network.
+func (ow *own) accepted() {
+	if !ow.Accepted {
+		ow.Accepted, ow.admitted = true, ow.Now
+	}
+}
+
+// checkOwnID judges another living key that claims our ID. In a private network passes say whose it
+// is. In an open one a claim proves nothing, so both stay, each known by the ID to those that met it
+// first; but of two that have started at the same time, at two doors that could not know of each
+// other, the younger stops.
 func (ow *own) checkOwnID(e *table.Entry) {
-	if e.Record.ID != ow.Cfg.ID || !e.Alive() || ow.Leaving {
+	if e.Record.ID != ow.Cfg.ID || e == ow.table.Self || !e.Alive() || ow.Leaving {
 		return
 	}
-	owner := ow.table.Owner(ow.Cfg.ID, ow.Now)
-	if owner != ow.table.Self {
-		ow.Note(base.Warn, "another peer owns this ID", "id", string(e.Record.ID), "key", owner.Record.Key.String())
-		ow.Happen(base.Failed{Why: &base.DuplicateIDError{Holder: owner.Record.Key}})
+	rival := e.Record
+	if private := ow.Passes.Private(); private || ow.isTwin(rival) {
+		if base.Older(rival, ow.table.Self.Record) {
+			ow.Note(base.Warn, "another peer owns this ID", "id", string(rival.ID), "key", rival.Key.String())
+			ow.Happen(base.Failed{Why: &base.DuplicateIDError{Holder: rival.Key}})
+			return
+		}
+		ow.gossip.Flood(nil, ow.table.Self)
 		return
 	}
-	ow.gossip.Flood(nil, ow.table.Self)
+	if !slices.Contains(ow.rivals, rival.Key) && len(ow.rivals) < maxRivals {
+		ow.rivals = append(ow.rivals, rival.Key)
+		ow.Note(base.Warn, "another peer calls itself as this one does: each is known by the ID to those who met it first, and to others by a longer name", "id", string(rival.ID), "key", rival.Key.String())
+	}
+}
+
+// isTwin reports whether a peer that claims our ID has started when we have: we hear of it moments
+// after we were let in, and it says so itself.
+func (ow *own) isTwin(rival *base.Record) bool {
+	apart := max(rival.Epoch, ow.Cfg.Epoch) - min(rival.Epoch, ow.Cfg.Epoch)
+	return (!ow.Accepted || ow.Now <= ow.admitted+twinsFor) && apart <= twinsApart
 }
 
 // describe announces our rooms and tags.

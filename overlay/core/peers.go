@@ -31,7 +31,7 @@ func (c *Core) Peers() []Peer {
 			continue
 		}
 		r := e.Record
-		p := Peer{ID: r.ID, Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed), Rooms: r.Rooms, Tags: r.Tags, Visitor: r.Visitor}
+		p := Peer{ID: e.Name(), Key: r.Key, Suspect: !e.Alive(), Via: c.links.Via(e), Addresses: slices.Concat(r.Addresses, r.Observed), Rooms: r.Rooms, Tags: r.Tags, Visitor: r.Visitor}
 		switch l, carried := c.carried.inUse(r.Key); {
 		case l == nil:
 		case carried:
@@ -44,9 +44,9 @@ func (c *Core) Peers() []Peer {
 	return list
 }
 
-// Record is the signed record of the owner of an ID; nil if nobody is shown as here.
+// Record is the signed record of the peer that is shown under a name as here; nil if none is.
 func (c *Core) Record(id certs.ID) *base.Record {
-	if e := c.table.Shown(id); e != nil {
+	if e := c.table.Called(id); e != nil {
 		return e.Record
 	}
 	return nil

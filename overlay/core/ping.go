@@ -60,7 +60,7 @@ type sentPing struct {
 
 // startPing handles Ping.
 func (ps *pings) startPing(number uint64, to certs.ID) {
-	e := ps.table.Owner(to, ps.Now)
+	e := ps.table.ByName(to, ps.Now)
 	switch {
 	case e == nil || e == ps.table.Self || ps.Leaving || !ps.Ready:
 		ps.Out.Pongs = append(ps.Out.Pongs, base.Pong{Number: number, Why: "it is not in the network now"})

@@ -70,7 +70,7 @@ func TestMissingIsOurs(t *testing.T) {
 		w.deliver()
 	}
 	for i, r := range all {
-		if mine, theirs := p.there(r.ID), q.c.table.Shown(r.ID) != nil; mine != (i < 900) || theirs != (i < 900) {
+		if mine, theirs := p.there(r.ID), q.c.table.Called(r.ID) != nil; mine != (i < 900) || theirs != (i < 900) {
 			t.Fatalf("entry %d: shown here %v, there %v", i, mine, theirs)
 		}
 	}

@@ -53,6 +53,9 @@ func (ro *roll) merge(from *link.Link, n link.News) (ch link.Change, ok bool) {
 	}
 	ch.Entry = table.NewEntry(r, n.State, n.Said)
 	ch.Entry.Began = n.Began()
+	if n.Later {
+		ch.Entry.Later()
+	}
 	ro.table.Insert(ch.Entry)
 	ro.noteRemoval(r)
 	return ch, true

@@ -6,13 +6,15 @@ import (
 	"testing"
 	"time"
 
+	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 )
 
 // TestSimDuplicates claims an ID twice in every possible way, at random moments: at two doors of
 // a network, in two networks that then meet, in two halves of a network that was cut, and by one
-// key that is started twice. One of the claimants stays, the same in all tables; the other stops
-// and says why.
+// key that is started twice. Of two at two doors, and of one key, one stays, the same in all tables;
+// the other stops and says why. Of two networks and two halves both stay, and each peer calls the one
+// by the ID that it has met first.
 func TestSimDuplicates(t *testing.T) {
 	eachSeed(t, 500, 40, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, 2+w0(seed, 7))
@@ -26,16 +28,22 @@ func TestSimDuplicates(t *testing.T) {
 		first, second := w.addNode("twin", key[0]), w.addNode("twin", key[1])
 		second.Epoch = first.Epoch + w.Rand.Uint64N(4) - 1 // clocks differ
 		var list [2]*process
+		both := !sameKey
 		switch w.Rand.IntN(3) {
 		case 0:
 			list = w.twoDoors(first, second)
+			both = false
 		case 1:
 			list = w.twoNetworks(first, second)
 		default:
 			list = w.twoHalves(first, second)
 		}
 		w.settle(healedWithin)
-		w.checkOneStays(list, sameKey)
+		if both {
+			w.checkBothStay(list)
+		} else {
+			w.checkOneStays(list, sameKey)
+		}
 		w.Run(w.Between(0, 5*time.Second))
 		w.settle(time.Second)
 	})
@@ -71,7 +79,8 @@ func (w *world) twoNetworks(first, second *node) (list [2]*process) {
 		}
 		w.At(w.Now+w.Between(0, time.Second), func() { machine.Start(door.Address) })
 	}
-	w.Run(w.Between(time.Second, 5*time.Second))
+	w.Run(w.Between(11*time.Second, 15*time.Second))
+	w.noteMet(list)
 	guest := w.addNode(fmt.Sprintf("n%02d", n), 1<<33)
 	guest.Start(first.Address, second.Address)
 	w.Run(400 * time.Millisecond)
@@ -94,10 +103,37 @@ func (w *world) twoHalves(first, second *node) (list [2]*process) {
 	list[0] = first.Start(w.Machines[0].Address)
 	w.Run(w.Between(0, time.Second))
 	list[1] = second.Start(w.Machines[half].Address)
-	w.Run(w.Between(0, 20*time.Second))
+	w.Run(w.Between(11*time.Second, 20*time.Second))
+	w.noteMet(list)
 	w.heal()
 	w.Run(400 * time.Millisecond)
 	return list
+}
+
+// noteMet notes which of two each peer calls by their ID, before they meet.
+func (w *world) noteMet(list [2]*process) {
+	w.owners = make(map[*process]certs.PublicKey)
+	for _, p := range w.Living() {
+		for _, twin := range list {
+			if r := p.Core.Record(twin.ID); p != twin && r != nil {
+				w.owners[p] = r.Key
+			}
+		}
+	}
+}
+
+// checkBothStay checks that two with an ID live on, and what others call them.
+func (w *world) checkBothStay(list [2]*process) {
+	for _, twin := range list {
+		if twin.Err != nil {
+			w.fatal("%s stops: %v", twin.ID, twin.Err)
+		}
+	}
+	for p, key := range w.owners {
+		if r := p.Core.Record(list[0].ID); p.Err == nil && (r == nil || r.Key != key) {
+			w.fatal("%s calls another one %s than it did before", p.ID, list[0].ID)
+		}
+	}
 }
 
 // checkOneStays checks how the two have ended.

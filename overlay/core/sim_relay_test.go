@@ -183,8 +183,8 @@ func swallowed(t *testing.T, seed uint64, letters, again *atomic.Int64) {
 		t.Helper()
 		number++
 		letters.Add(1)
-		from.Relay(to.Machine, number, 1000, 8)
-		took, ok := w.runUntil(16*time.Second, func() bool { return from.HasReceipt(to.Machine, number) })
+		from.Relay(to.Machine, number, 1000, 20)
+		took, ok := w.runUntil(40*time.Second, func() bool { return from.HasReceipt(to.Machine, number) })
 		if !ok {
 			w.fatal("no receipt of %s for number %d of %s in %v", to.ID, number, from.ID, took)
 		}

@@ -66,6 +66,7 @@ type world struct {
 	cuts     [][2]*node
 	visitors map[*node]bool
 	met      map[*node][]base.Acquaintance // in earlier runs
+	owners   map[*process]certs.PublicKey  // see noteMet
 	hostile  *hostilePeers                 // nil: there are none
 	newer    newer
 	story    []storyLine
@@ -161,7 +162,9 @@ func (w *world) shown(p *process, event base.Event) {
 	if !ok {
 		return
 	}
-	if _, ok := p.KeyOf(certs.ID(e.Content.GetSender())); !ok {
+	sender := certs.ID(e.Content.GetSender())
+	_, ok = p.KeyOf(sender)
+	if _, alias := p.KeyOf(certs.Alias(sender, certs.PublicKey(e.Content.GetKey()))); !ok && !alias {
 		w.fatal("%s gets a broadcast of %s, who is not there", p.ID, e.Content.GetSender())
 	}
 	id := [pb.MessageIDSize]byte(e.Content.GetId())

@@ -54,31 +54,90 @@ type view struct {
 	broadcasts *broadcast.Broadcasts
 	doomed     []*table.Entry // called lost, but not shown as lost yet
 	unsureTill time.Duration  // see unsure
+	claimants  []claimant
 }
 
-// refresh tells the user what has changed about an ID.
+// refresh tells the user what has changed about an ID: about the peer that it belongs to, and about
+// others that claim it, who have other names.
 func (v *view) refresh(id certs.ID) {
-	if !v.Ready || id == v.Cfg.ID {
+	if !v.Ready {
 		return
 	}
-	was := v.table.Shown(id)
 	owner := v.table.Owner(id, v.Now)
-	if was != nil && was == owner && was.Shown.Epoch == owner.Record.Epoch {
-		v.Out.Events = append(v.Out.Events, owner.Record.Changed(was.Shown)...)
-		owner.Shown = owner.Record
+	list := slices.Clone(v.table.Of(id))
+	for _, e := range list {
+		switch {
+		case e.Shown == nil:
+		case v.isHere(e) && (e == owner || v.table.IsClaimant(e, v.Now)) && v.table.NameOf(e, v.Now) == e.Name() && e.Shown.Epoch == e.Record.Epoch:
+			v.Out.Events = append(v.Out.Events, e.Record.Changed(e.Name(), e.Shown)...)
+			e.Shown = e.Record
+		case owner == nil && v.broadcasts.AwaitsLastWords(e):
+		default:
+			v.broadcasts.ShowGone(e)
+		}
+	}
+	for _, e := range list {
+		if e.Shown == nil && e != v.table.Self && v.isHere(e) {
+			v.show(e, e == owner)
+		}
+	}
+}
+
+func (v *view) isHere(e *table.Entry) bool { return e.Alive() || e.Suspect(v.Now) }
+
+// show shows a peer as here. One that claims another's ID is shown a moment later, since one of the
+// two may be about to stop, see own.checkOwnID.
+func (v *view) show(e *table.Entry, owns bool) {
+	name := v.table.NameOf(e, v.Now)
+	switch {
+	case name == v.Cfg.ID: // we are about to stop, or it is
+		return
+	case owns:
+		v.table.Inherits(e)
+	case v.Passes.Private():
+		return
+	case !slices.ContainsFunc(v.claimants, func(c claimant) bool { return c.entry == e }):
+		v.claimants = append(v.claimants, claimant{e, v.Now + claimantAfter})
+		v.Wake(v.Now + claimantAfter)
+		return
+	case v.table.Called(name) != nil || !slices.Contains(v.claimants, claimant{e, 0}):
 		return
 	}
-	if was != nil && owner == nil && v.broadcasts.AwaitsLastWords(was) {
-		return
+	if e.Shown, e.Seen = e.Record, e.Record.Epoch; name != e.Record.ID {
+		e.With().Called = name
 	}
-	if was != nil {
-		v.broadcasts.ShowGone(was)
-	}
-	if owner != nil {
-		owner.Shown, owner.Seen = owner.Record, owner.Record.Epoch
-		v.Out.Events = append(v.Out.Events, owner.Record.Comes(v.links.ToldBy(owner))...)
-		v.broadcasts.ReleaseEarly(id)
+	v.Out.Events = append(v.Out.Events, e.Record.Comes(name, v.links.ToldBy(e))...)
+	if owns {
+		v.broadcasts.ReleaseEarly(name)
 		v.custody.WakeCustody()
+	}
+}
+
+// claimant is a peer that claims the ID of another.
+type claimant struct {
+	entry *table.Entry
+	from  time.Duration // it is shown; 0: it is, or may be
+}
+
+// claimantAfter is how long it is known before it is shown: one that started at the same time as
+// the other stops within moments. A guess.
+const claimantAfter = 2 * time.Second
+
+// checkClaimants shows the claimants that are due, and gives an ID to the next one once its holder
+// has been gone for long.
+func (v *view) checkClaimants() {
+	v.claimants = slices.DeleteFunc(v.claimants, func(c claimant) bool {
+		r := c.entry.Record
+		return v.table.Lookup(r.Tag, r.ID, r.Key) != c.entry || !v.isHere(c.entry) || v.table.Owner(r.ID, v.Now) == c.entry && c.entry.Name() == r.ID && c.entry.Shown != nil
+	})
+	for i, c := range v.claimants {
+		due := c.from != 0 && v.Now >= c.from
+		if due {
+			v.claimants[i].from = 0
+		}
+		if due || v.table.NameOf(c.entry, v.Now) != c.entry.Name() {
+			v.refresh(c.entry.Record.ID)
+		}
 	}
 }
 
@@ -124,6 +183,7 @@ func (v *view) isolate() {
 // miss hides a peer that we alone know and don't reach.
 func (v *view) miss(e *table.Entry) {
 	e.Missing = true
+	v.table.MissingSince = v.Now
 	v.table.AddGone(e)
 	v.table.Changed()
 	v.refresh(e.Record.ID)

@@ -64,6 +64,7 @@ type Process struct {
 	outcomes
 
 	there, behind Set
+	aliased       Set // of those in there that are called by a longer name than their ID
 	races         map[base.DialID]*race
 	lastLink      base.LinkID
 	tickAt        time.Duration

@@ -157,7 +157,7 @@ func (p *Process) linkUp(up base.LinkUp) {
 	if e == nil {
 		return
 	}
-	if q := e.Other.Process; !q.Hostile && !p.Hostile && (q.ID != up.ID || q.Key != up.Key) {
+	if q := e.Other.Process; !q.Hostile && !p.Hostile && (q.ID != up.ID.Claimed() || q.Key != up.Key) {
 		p.World.Odd("%s takes the link to %s for one to %s", p.ID, q.ID, up.ID)
 	}
 	e.Up = up.ID

@@ -10,19 +10,21 @@ import (
 // Living reports whether the process runs and means to stay.
 func (p *Process) Living() bool { return p != nil && !p.Dead && !p.Leaving }
 
-// shows returns the owner of an ID as the process shows it.
-func (p *Process) shows(id certs.ID) (number int32, ok bool) {
+// shows returns the peer that the process shows by a name.
+func (p *Process) shows(name certs.ID) (number int32, ok bool) {
+	id := name.Claimed()
 	for _, i := range p.World.names.byID[id] {
-		if p.there.Has(i) {
+		alias := p.aliased.Has(i)
+		if p.there.Has(i) && alias == (name != id) && (!alias || name == certs.Alias(id, p.World.names.list[i].key)) {
 			return i, true
 		}
 	}
 	return 0, false
 }
 
-// KeyOf is the key of the peer that the process shows as here by an ID.
-func (p *Process) KeyOf(id certs.ID) (key certs.PublicKey, ok bool) {
-	i, ok := p.shows(id)
+// KeyOf is the key of the peer that the process shows as here by a name.
+func (p *Process) KeyOf(name certs.ID) (key certs.PublicKey, ok bool) {
+	i, ok := p.shows(name)
 	if ok {
 		key = p.World.names.list[i].key
 	}
@@ -46,12 +48,15 @@ func (p *Process) see(event base.Event) {
 		}
 		p.IsReady, p.Ready = true, w.Now
 	case base.Joined:
-		i := w.names.of(e.ID, e.Key)
+		i := w.names.of(e.ID.Claimed(), e.Key)
 		w.hash(traceEvent, uint64(p.Index)<<1, uint64(i))
 		if _, ok := p.shows(e.ID); ok || !p.IsReady || e.ID == p.ID {
 			w.Odd("%s sees a second join of %s", p.ID, e.ID)
 		}
 		p.there.Add(i)
+		if p.aliased.Remove(i); e.ID != e.ID.Claimed() {
+			p.aliased.Add(i)
+		}
 		if m := w.names.list[i].machine; m != nil && !m.Process.Living() {
 			p.behind.Add(i) // old news
 		}

@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,10 @@ func (e *Engine) loadMessage(key, value []byte, known *recent) error {
 		return damaged("message", err)
 	}
 	m := s.GetMessage()
-	to := certs.ID(m.GetReceiver())
+	to := certs.ID(cmp.Or(s.GetCalled(), m.GetReceiver()))
+	if _, err := certs.ParseName(string(to)); err != nil {
+		return damaged("message", err)
+	}
 	out := &delivery.Outgoing{
 		Position: delivery.PositionOf(m), Nonce: m.GetNonce(), ID: MessageID(m.GetId()), Body: m.GetContent(), Ref: string(s.GetRef()),
 		SentAt: time.Unix(0, m.GetSentAt()), Taken: e.disk.TimeOf(s.GetTaken()), Stored: true, Waits: fromBefore,

@@ -164,7 +164,7 @@ func (in *reader) judge(m *pb.Message) error {
 	switch {
 	case m == nil:
 		return fmt.Errorf("a message stream carries something else than messages")
-	case certs.ID(m.GetSender()) != in.link.peer:
+	case certs.ID(m.GetSender()) != in.link.peer.Claimed():
 		return fmt.Errorf("a message that claims another sender: %s", m.GetSender())
 	case certs.ID(m.GetReceiver()) != in.engine.cfg.ID:
 		return fmt.Errorf("a message for another peer: %s", m.GetReceiver())

@@ -15,7 +15,7 @@ import (
 
 // Send accepts a message to a peer; see the Send of package overlay's Node.
 func (e *Engine) Send(ctx context.Context, to certs.ID, d Draft) (MessageID, error) {
-	if _, err := certs.ParseID(string(to)); err != nil {
+	if _, err := certs.ParseName(string(to)); err != nil {
 		return MessageID{}, err
 	}
 	if to == e.cfg.ID {
@@ -154,7 +154,7 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 		return
 	}
 	value, err := proto.Marshal(&pb.StoredMessage{
-		Message: e.author().Message(m, r.to), Ref: []byte(m.Ref), Taken: e.disk.UptimeAt(m.Taken), Said: e.disk.willSay(m.ID),
+		Message: e.author().Message(m, r.to), Called: aliasOf(r.to), Ref: []byte(m.Ref), Taken: e.disk.UptimeAt(m.Taken), Said: e.disk.willSay(m.ID),
 	})
 	if err != nil {
 		panic("messaging: a message that can't be encoded: " + err.Error()) // Send has checked it

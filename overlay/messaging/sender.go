@@ -188,7 +188,7 @@ func (s *sender) takeSome(l *Link, batch []arrival) (n int, held bool) {
 
 func (s *sender) message(m *pb.Message, strange bool, path Path) Message {
 	out := Message{
-		ID: MessageID(m.GetId()), From: certs.ID(m.GetSender()), Key: s.key, NewKey: strange, To: s.engine.cfg.ID, WantsReply: m.GetWantsReply(),
+		ID: MessageID(m.GetId()), From: s.engine.directory.NameOf(certs.ID(m.GetSender()), s.key), Key: s.key, NewKey: strange, To: s.engine.cfg.ID, WantsReply: m.GetWantsReply(),
 		SentAt: time.Unix(0, m.GetSentAt()), Path: path,
 	}
 	out.Body, out.Binary = delivery.BodyOf(m)

@@ -97,7 +97,7 @@ func newLiar(id string) *liar {
 	for i := range seed {
 		seed[i] = byte(rand.Uint32())
 	}
-	return &liar{identity: certs.NewIdentity(seed), id: certs.ID(id), epoch: uint64(time.Now().UnixNano()), nonce: rand.Uint64()}
+	return &liar{identity: certs.NewIdentity(seed), id: certs.ID(id), epoch: uint64(time.Now().UnixMilli()), nonce: rand.Uint64()}
 }
 
 // open gives the liar an endpoint on a free port of its host.

@@ -19,18 +19,18 @@ func (r *Record) Names(address string) bool {
 	return slices.Contains(r.Addresses, address) || slices.Contains(r.Observed, address)
 }
 
-// Comes is what the user is told of a peer that has come.
-func (r *Record) Comes(via certs.ID) []Event {
-	return append([]Event{Joined{ID: r.ID, Key: r.Key, Via: via, Visitor: r.Visitor}}, r.Changed(&Record{Visitor: r.Visitor})...)
+// Comes is what the user is told of a peer that has come, by the name that it has here.
+func (r *Record) Comes(name, via certs.ID) []Event {
+	return append([]Event{Joined{ID: name, Key: r.Key, Via: via, Visitor: r.Visitor}}, r.Changed(name, &Record{Visitor: r.Visitor})...)
 }
 
 // Changed is the event of what the user was not told of yet, if anything: it was told what stands in an
 // earlier record.
-func (r *Record) Changed(told *Record) []Event {
+func (r *Record) Changed(name certs.ID, told *Record) []Event {
 	if slices.Equal(r.Rooms, told.Rooms) && r.Tags == told.Tags && r.Visitor == told.Visitor {
 		return nil
 	}
-	return []Event{Changed{ID: r.ID, Rooms: r.Rooms, Tags: r.Tags, Visitor: r.Visitor}}
+	return []Event{Changed{ID: name, Rooms: r.Rooms, Tags: r.Tags, Visitor: r.Visitor}}
 }
 
 // CompareNames is the order of the table: by tag, ID, key.

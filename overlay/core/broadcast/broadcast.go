@@ -203,7 +203,7 @@ func (bc *Broadcasts) ReleaseEarly(author certs.ID) {
 			bc.ReceiveBroadcast(l, b.message)
 		}
 	}
-	if e := bc.table.Shown(author); e != nil && e.Our().Run != nil {
+	if e := bc.table.Called(author); e != nil && e.Our().Run != nil {
 		r := e.Our().Run
 		r.Advanced = bc.Now // what is missing may come with its author
 		bc.showBroadcasts(r)
@@ -298,7 +298,7 @@ func (bc *Broadcasts) reachesUser(b *table.RecentBroadcast) bool {
 			return false
 		}
 		e.Shown = e.Record
-		bc.Out.Events = append(bc.Out.Events, e.Record.Comes(bc.links.ToldBy(e))...)
+		bc.Out.Events = append(bc.Out.Events, e.Record.Comes(e.Record.ID, bc.links.ToldBy(e))...)
 		bc.late = append(bc.late, r)
 	}
 	r.LateTill = bc.Now + lateFor
@@ -423,8 +423,11 @@ func (bc *Broadcasts) ShowGone(e *table.Entry) {
 	if farewell {
 		bc.lastWords(e)
 	}
-	bc.Out.Events = append(bc.Out.Events, base.Left{ID: e.Record.ID, Farewell: farewell, Removed: e.Removed(), Visitor: e.Shown.Visitor})
+	bc.Out.Events = append(bc.Out.Events, base.Left{ID: e.Name(), Farewell: farewell, Removed: e.Removed(), Visitor: e.Shown.Visitor})
 	e.Shown = nil
+	if e.Side != nil {
+		e.Side.Called = ""
+	}
 	if !farewell && !e.Removed() {
 		bc.Counts.Lost++
 	}

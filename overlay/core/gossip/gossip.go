@@ -68,7 +68,7 @@ func (g *Gossip) Open(from *link.Link, a *pb.Announcement) (n link.News, ok bool
 	if err != nil {
 		return n, g.links.Skip(from, err)
 	}
-	n = link.News{Record: r, State: a.GetType(), Hops: a.GetHops(), Said: g.Now - base.FromAge(a.GetAge()), Broadcasts: a.GetBroadcasts()}
+	n = link.News{Record: r, State: a.GetType(), Hops: a.GetHops(), Said: g.Now - base.FromAge(a.GetAge()), Broadcasts: a.GetBroadcasts(), Later: a.GetLater() && !g.Ready}
 	for _, id := range a.GetAccusers() {
 		n.Accusers = append(n.Accusers, certs.ID(id))
 	}
@@ -157,6 +157,7 @@ func (g *Gossip) Announcement(e *table.Entry) *pb.Announcement {
 	a := &pb.Announcement{
 		Type: e.State, Record: e.Record.Signed, Hops: uint32(g.links.Distance(e)),
 		Age: base.ToAge(g.Now - e.Said), Broadcasts: table.BroadcastsOf(e),
+		Later: e.Alive() && g.table.IsClaimant(e, g.Now),
 	}
 	switch e.State {
 	case pb.AnnouncementType_LOST:

@@ -43,6 +43,7 @@ type News struct {
 	Ours     bool       // found by a probe of our own
 	// Broadcasts is how many broadcasts of the run the sender has had.
 	Broadcasts uint64
+	Later      bool // we are joining, and the door has met another key of the ID before
 }
 
 func (n *News) Version() base.Version {

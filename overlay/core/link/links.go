@@ -166,6 +166,14 @@ func (ls *Links) LinkToID(id certs.ID) *Link {
 	return nil
 }
 
+// NameOf is what the peer at the other end is called here.
+func (ls *Links) NameOf(l *Link) certs.ID {
+	if l.Entry == nil {
+		return l.Peer
+	}
+	return ls.table.NameOf(l.Entry, ls.Now)
+}
+
 // FlushAnnouncements turns what is pending into frames.
 func (ls *Links) FlushAnnouncements() {
 	for _, l := range ls.List {

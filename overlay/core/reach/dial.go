@@ -170,7 +170,7 @@ func (re *Reach) DialEnded(d *link.Dial, why string, reached bool) {
 	// A door that refuses is not asked again at once.
 	deal.NextDial = re.Now + re.Backoff(1, base.MaxBackoff)
 	if deal.Wanted && re.links.LinkTo(e.Record.Key) == nil {
-		re.Out.Unreachable = append(re.Out.Unreachable, e.Record.ID)
+		re.Out.Unreachable = append(re.Out.Unreachable, re.table.NameOf(e, re.Now))
 	}
 }
 
@@ -206,13 +206,13 @@ func (re *Reach) EntryNotReached(e *table.Entry, why string) {
 	d.NextDial = re.Now + re.Backoff(d.Failures, most)
 	re.Note(base.Debug, "dial failed", "peer", string(e.Record.ID), "why", why)
 	if d.Wanted && !e.Over() {
-		re.Out.Unreachable = append(re.Out.Unreachable, e.Record.ID)
+		re.Out.Unreachable = append(re.Out.Unreachable, re.table.NameOf(e, re.Now))
 	}
 }
 
 // Want handles Want.
 func (re *Reach) Want(id certs.ID) (soon bool) {
-	e := re.table.Owner(id, re.Now)
+	e := re.table.ByName(id, re.Now)
 	if e == nil || e == re.table.Self || re.Leaving || re.links.LinkTo(e.Record.Key) != nil {
 		return true
 	}

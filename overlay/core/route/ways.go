@@ -72,8 +72,12 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 	var best *link.Link
 	var least worth
 	entries := rt.table.Of(to)
+	owner := rt.table.Owner(to, rt.Now)
+	if owner != nil {
+		entries = []*table.Entry{owner}
+	}
 	for _, l := range rt.links.List {
-		if !rt.Serves(l) || carried && l.Mute || slices.Contains(passed, string(l.Peer)) {
+		if !rt.Serves(l) || carried && l.Mute || slices.Contains(passed, string(l.Peer)) || l.Peer == to && owner != nil && l.Key != owner.Record.Key {
 			continue
 		}
 		if l.Peer == to && !around {

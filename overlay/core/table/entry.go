@@ -88,6 +88,7 @@ type dealings struct {
 	Refuted   time.Duration // when it was last back after it was called lost; 0: never
 	Swallowed time.Duration // when it last passed nothing on, while another neighbour did; 0: never
 	Way       Way
+	queue     // for its ID
 
 	Suspicion
 }

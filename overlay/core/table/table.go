@@ -80,6 +80,7 @@ func (t *Table) find(tag uint64, id certs.ID, key certs.PublicKey) (int, bool) {
 }
 
 func (t *Table) Insert(e *Entry) {
+	t.queueUp(e)
 	i, _ := t.find(e.Record.Tag, e.Record.ID, e.Record.Key)
 	t.Tags = slices.Insert(t.Tags, i, e.Record.Tag)
 	t.Entries = slices.Insert(t.Entries, i, e)
@@ -183,32 +184,6 @@ func (t *Table) In(first, last uint64) []*Entry {
 	return t.Entries[from:to]
 }
 
-// Owner is the owner of an ID: among its living entries the one with the smallest (epoch, key),
-// nil without any. A suspect, which can still refute, counts as living, so that a LOST of a peer
-// does not make room for another.
-func (t *Table) Owner(id certs.ID, now time.Duration) *Entry {
-	var best *Entry
-	for _, e := range t.Of(id) {
-		if !e.Alive() && !e.Suspect(now) {
-			continue
-		}
-		if best == nil || e.Older(best) {
-			best = e
-		}
-	}
-	return best
-}
-
-// Shown is the entry of an ID that the user is shown as here.
-func (t *Table) Shown(id certs.ID) *Entry {
-	for _, e := range t.Of(id) {
-		if e.Shown != nil {
-			return e
-		}
-	}
-	return nil
-}
-
 // Changed has to be called when the version of an entry has changed.
 func (t *Table) Changed() { t.hash = nil }
 
@@ -220,7 +195,7 @@ func (t *Table) Full(now time.Duration) bool {
 // Room makes room for a new entry, or refuses it: the table has at most MaxEntries, of an ID at
 // most MaxKeysPerID keys, and at most MaxTombstones buried entries that we have not known in
 // life. A living peer displaces a buried one, first those that have left, then the lost; where an
-// ID has too many keys, else a younger peer. A buried peer that was displaced does not come back
+// ID has too many keys, else a younger peer, but not the one that holds it. A buried peer that was displaced does not come back
 // with the same epoch, or news of the living and the buried would chase each other round the
 // network for ever. A refused entry is not passed on either, so that a flood of them ends. Those who
 // are out of a private network have a room of their own, and keep it for good: MaxRemovals, and as many
@@ -231,7 +206,7 @@ func (t *Table) Room(r *base.Record, state pb.AnnouncementType, self *Entry, now
 		return nil, t.out < MaxRemovals || r.Rank() == base.RankRemovedByNetwork && t.out < 2*MaxRemovals
 	}
 	if list := slices.DeleteFunc(slices.Clone(t.Of(r.ID)), (*Entry).Removed); len(list) >= MaxKeysPerID {
-		return keyRoom(list, r, state, self, now)
+		return t.keyRoom(list, r, state, self, now)
 	}
 	switch full := len(t.Entries)-t.out >= MaxEntries; {
 	case !full && (!buried || t.Gone < MaxTombstones):
@@ -245,13 +220,19 @@ func (t *Table) Room(r *base.Record, state pb.AnnouncementType, self *Entry, now
 	return evicted, evicted != nil
 }
 
-// keyRoom is room for one more key of an ID that has as many as allowed.
-func keyRoom(list []*Entry, r *base.Record, state pb.AnnouncementType, self *Entry, now time.Duration) (evicted *Entry, ok bool) {
+// keyRoom is room for one more key of an ID that has as many as allowed. Whoever holds the ID stays.
+func (t *Table) keyRoom(list []*Entry, r *base.Record, state pb.AnnouncementType, self *Entry, now time.Duration) (evicted *Entry, ok bool) {
 	if state != pb.AnnouncementType_JOIN {
 		return nil, false
 	}
+	var holder *Entry
 	for _, f := range list {
-		if f != self && !f.Alive() && !f.Suspect(now) && (evicted == nil || f.expendable(evicted)) {
+		if !f.Over() && (holder == nil || t.precedes(f, holder)) {
+			holder = f
+		}
+	}
+	for _, f := range list {
+		if f != self && f != holder && !f.Alive() && !f.Suspect(now) && (evicted == nil || f.expendable(evicted)) {
 			evicted = f
 		}
 	}
@@ -261,7 +242,7 @@ func keyRoom(list []*Entry, r *base.Record, state pb.AnnouncementType, self *Ent
 	newcomer := &Entry{Record: r, State: state}
 	evicted = newcomer
 	for _, f := range list {
-		if f != self && f.Alive() && evicted.Older(f) {
+		if f != self && f != holder && f.Alive() && evicted.Older(f) {
 			evicted = f
 		}
 	}

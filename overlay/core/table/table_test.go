@@ -106,41 +106,103 @@ func TestTableKeepsOrder(t *testing.T) {
 	})
 }
 
-// TestOwner: the owner of an ID is the oldest that lives; a suspect may still refute.
+// TestOwner: an ID belongs to the key that was met first, as long as that is here or was not lost for
+// long; a suspect may still refute.
 func TestOwner(t *testing.T) {
-	const now = time.Second
+	const now = time.Hour
+	long := func(e *Entry) { e.Said = now - HoldsFor }
 	for _, test := range []struct {
 		name   string
-		states []pb.AnnouncementType // of keys 0, 1 and so on, in epochs 9, 8 and so on
-		change func([]*Entry)
+		states []pb.AnnouncementType // of keys 0, 1 and so on, which come in this order, in epochs 9, 8 and so on
+		change func(*Table, []*Entry)
 		owner  int // -1: none
+		called string
 	}{
-		{"nobody", nil, nil, -1},
-		{"the older run", []pb.AnnouncementType{join, join, join}, nil, 2},
-		{"of one epoch the smaller key", []pb.AnnouncementType{join, join}, func(l []*Entry) { l[1].Record.Epoch = 9 }, 0},
-		{"the living", []pb.AnnouncementType{join, lost, leave}, nil, 0},
-		{"a suspect", []pb.AnnouncementType{join, lost}, func(l []*Entry) { l[1].With().Until = now + 1 }, 1},
-		{"a suspect whose time is over", []pb.AnnouncementType{join, lost}, func(l []*Entry) { l[1].With().Until = now }, 0},
-		{"not the missing", []pb.AnnouncementType{join, join}, func(l []*Entry) { l[1].Missing = true }, 0},
-		{"all have gone", []pb.AnnouncementType{lost, leave}, nil, -1},
+		{"nobody", nil, nil, -1, ""},
+		{"the first, not the older run", []pb.AnnouncementType{join, join, join}, nil, 0, "-++"},
+		{"the living", []pb.AnnouncementType{join, lost, leave}, nil, 0, "-++"},
+		{"a suspect", []pb.AnnouncementType{lost, join}, func(_ *Table, l []*Entry) { l[0].With().Until = now + 1 }, 0, "-+"},
+		{"one that was just lost keeps it", []pb.AnnouncementType{lost, join}, nil, -1, "-+"},
+		{"not one that was lost for long", []pb.AnnouncementType{lost, join}, func(_ *Table, l []*Entry) { long(l[0]) }, 1, "--"},
+		{"nor one that has left", []pb.AnnouncementType{leave, join}, nil, 1, "--"},
+		{"one that has left while the other was there keeps it", []pb.AnnouncementType{join, join}, func(tb *Table, l []*Entry) { tb.Set(l[0], l[0].Record, leave); l[0].Said = now + 1 }, -1, "-+"},
+		{"not for long", []pb.AnnouncementType{join, join}, func(tb *Table, l []*Entry) {
+			tb.Set(l[0], l[0].Record, leave)
+			l[1].Side.met, l[0].Said = now-HoldsFor-1, now-HoldsFor
+		}, 1, "--"},
+		{"nor after its start", []pb.AnnouncementType{join, join}, func(tb *Table, l []*Entry) {
+			tb.Set(l[0], l[0].Record, leave)
+			l[0].Said, l[0].Began = now+1, now+2-settled
+		}, 1, "--"},
+		{"one that has just been missing keeps it", []pb.AnnouncementType{join, join}, func(tb *Table, l []*Entry) { l[0].Missing, tb.MissingSince = true, now }, -1, "-+"},
+		{"not one that is missing for long", []pb.AnnouncementType{join, join}, func(tb *Table, l []*Entry) { l[0].Missing, tb.MissingSince = true, now-HoldsFor }, 1, "--"},
+		{"the next in turn", []pb.AnnouncementType{leave, join, join}, nil, 1, "--+"},
+		{"it is given for good", []pb.AnnouncementType{leave, join}, func(tb *Table, l []*Entry) { tb.Inherits(l[1]); tb.Set(l[0], l[0].Record, join) }, 1, "+-"},
+		{"all have gone", []pb.AnnouncementType{leave, leave}, nil, -1, "--"},
 	} {
 		tb := newTable()
+		tb.Now = now
 		tb.Insert(NewEntry(record("another", 7, 1, 0), join, 0))
 		var list []*Entry
 		for i, state := range test.states {
-			list = append(list, NewEntry(record("id", uint64(i), uint64(9-i), 0), state, 0))
+			list = append(list, NewEntry(record("id", uint64(i), uint64(9-i), 0), state, now))
 			tb.Insert(list[i])
 		}
 		if test.change != nil {
-			test.change(list)
+			test.change(tb, list)
 		}
 		owner := tb.Owner("id", now)
 		if i := slices.Index(list, owner); i != test.owner || owner == nil != (test.owner < 0) {
 			t.Errorf("%s: %v", test.name, owner)
 		}
-		if !slices.Equal(tb.Of("id"), list) {
-			t.Errorf("%s: the ID has the entries %v", test.name, tb.Of("id"))
+		for i, e := range list {
+			want := certs.ID("id")
+			if test.called[i] == '+' {
+				want = certs.Alias("id", e.Record.Key)
+			}
+			if name := tb.NameOf(e, now); name != want {
+				t.Errorf("%s: key %d is called %s", test.name, i, name)
+			}
 		}
+	}
+}
+
+// TestOwnerForNewcomers: those whom the door has met later come behind those it has met first, in
+// whatever order the table comes.
+func TestOwnerForNewcomers(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		tb, first := newTable(), -1
+		for n, i := range rapid.Permutation([]int{0, 1, 2, 3}).Draw(rt, "order") {
+			e := NewEntry(record("id", uint64(i), uint64(9-i), 0), join, 0)
+			if i > 0 {
+				e.Later()
+			}
+			if tb.Insert(e); n == 0 {
+				first = i
+			}
+			if i == 0 {
+				first = 0
+			}
+			if owner := tb.Owner("id", 0); owner.Record.Key != record("id", uint64(first), 0, 0).Key {
+				rt.Fatalf("after %d the owner is %v", i, owner.Record)
+			}
+		}
+	})
+}
+
+// TestCalled: a claimant that is shown is found by its name, and by its ID only who is shown as that.
+func TestCalled(t *testing.T) {
+	tb := newTable()
+	first, second := NewEntry(record("id", 1, 9, 0), join, 0), NewEntry(record("id", 2, 8, 0), join, 0)
+	tb.Insert(first)
+	tb.Insert(second)
+	alias := tb.NameOf(second, 0)
+	if tb.Called("id") != nil || tb.Called(alias) != nil || tb.ByName("id", 0) != first || tb.ByName(alias, 0) != nil {
+		t.Error("finds those that are not shown")
+	}
+	first.Shown, second.Shown, second.With().Called = first.Record, second.Record, alias
+	if tb.Called("id") != first || tb.Called(alias) != second || tb.ByName(alias, 0) != second || tb.Called("id~aaaa") != nil {
+		t.Errorf("%s is %v", alias, tb.Called(alias))
 	}
 }
 
@@ -155,26 +217,34 @@ func (t *Table) take(r *base.Record, state pb.AnnouncementType) (evicted *Entry,
 	return evicted, ok
 }
 
-// TestManyKeys: of the keys of one ID the best four are held, in whatever order they come, and a
-// displaced one does not come back.
+// TestManyKeys: of the keys of one ID the first is held, and of the others the best three, in whatever
+// order they come; a displaced one does not come back.
 func TestManyKeys(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		tb := newTable()
 		var best []uint64
+		first := uint64(0)
 		for _, epoch := range rapid.SliceOfN(rapid.Uint64Range(1, 9), 1, 30).Draw(rt, "epochs") {
 			if r := record("crowd", epoch, epoch, 0); tb.Get(r.ID, r.Key) == nil {
 				tb.take(r, join)
 			}
-			best = append(best, epoch)
+			if first == 0 {
+				first = epoch
+			}
+			if epoch != first {
+				best = append(best, epoch)
+			}
 			slices.Sort(best)
 			best = slices.Compact(best)
-			best = best[:min(len(best), MaxKeysPerID)]
+			best = best[:min(len(best), MaxKeysPerID-1)]
+			want := append([]uint64{first}, best...)
+			slices.Sort(want)
 			var held []uint64
 			for _, e := range tb.Of("crowd") {
 				held = append(held, e.Record.Epoch)
 			}
-			if slices.Sort(held); !slices.Equal(held, best) {
-				rt.Fatalf("after %d holds %v, not %v", epoch, held, best)
+			if slices.Sort(held); !slices.Equal(held, want) {
+				rt.Fatalf("after %d holds %v, not %v", epoch, held, want)
 			}
 		}
 	})

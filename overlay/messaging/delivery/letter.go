@@ -32,7 +32,7 @@ func (a Author) Message(m *Outgoing, to certs.ID) *pb.Message {
 
 // Fill makes p a message as it travels. Until p is filled anew, m must not be changed.
 func (a Author) Fill(p *pb.Message, m *Outgoing, to certs.ID) {
-	p.Id, p.Sender, p.Receiver, p.Content, p.Data, p.ReplyTo = m.ID[:], string(a.ID), string(to), m.Body, nil, nil
+	p.Id, p.Sender, p.Receiver, p.Content, p.Data, p.ReplyTo = m.ID[:], string(a.ID), string(to.Claimed()), m.Body, nil, nil
 	p.Kind, p.About = m.Kind, nil
 	p.SentAt, p.Epoch, p.Nonce, p.WantsReply = m.SentAt.UnixNano(), m.Epoch, m.Nonce, m.WantsReply
 	if m.Binary {
