@@ -1,4 +1,4 @@
 package main
 
 // attacks are all of them, in the order of docs/attacks.md.
-var attacks = []*attack{claim, refusal}
+var attacks = []*attack{claim, refusal, swallow, accusers}
