@@ -333,11 +333,11 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 
 // repeated notes that receipts were lost on their way. s.mu is held.
 func (s *sender) repeated() {
-	s.repeats, s.forget = s.lost()+1, s.engine.now()+lostFor
+	s.repeats, s.forget = s.missed()+1, s.engine.now()+lostFor
 }
 
-// lost is how often receipts were lost lately. s.mu is held.
-func (s *sender) lost() int {
+// missed is how often receipts were lost lately. s.mu is held.
+func (s *sender) missed() int {
 	if s.engine.now() >= s.forget {
 		return 0
 	}
@@ -346,7 +346,7 @@ func (s *sender) lost() int {
 
 // answer sends the receipts of a parcel. s.mu is held.
 func (s *sender) answer(p *delivery.Parcel) {
-	s.engine.answers.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, over: p.Over, lost: s.lost(), receipts: p.Receipts()})
+	s.engine.answers.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, over: p.Over, lost: s.missed(), receipts: p.Receipts()})
 }
 
 // handle notes that the program has handled the messages up to one: first in the state

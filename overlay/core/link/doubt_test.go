@@ -109,7 +109,7 @@ func TestGiveTimeToTheFar(t *testing.T) {
 	for _, test := range []struct {
 		accusers      int
 		theirs, ours  time.Duration
-		link, refuted time.Duration // 0: there is no link; none
+		link, refuted time.Duration // 0: without a link; never
 		want          time.Duration
 	}{
 		{2, second, 0, 0, 0, table.SuspectFor + second},
