@@ -21,6 +21,14 @@ func (id ID) Claimed() ID {
 	return ID(claimed)
 }
 
+// AsAlias is the alias that a name is; empty if it is an ID.
+func (id ID) AsAlias() string {
+	if id == id.Claimed() {
+		return ""
+	}
+	return string(id)
+}
+
 // ParseName checks the name of a peer: an ID, or an alias.
 func ParseName(s string) (ID, error) {
 	claimed, tag, alias := strings.Cut(s, aliasMark)

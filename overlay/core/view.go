@@ -68,7 +68,7 @@ func (v *view) refresh(id certs.ID) {
 	for _, e := range list {
 		switch {
 		case e.Shown == nil:
-		case v.isHere(e) && (e == owner || v.table.IsClaimant(e, v.Now)) && v.table.NameOf(e, v.Now) == e.Name() && e.Shown.Epoch == e.Record.Epoch:
+		case v.isHere(e) && v.table.NameOf(e, v.Now) == e.Name() && (e == owner || e.Name() != id) && e.Shown.Epoch == e.Record.Epoch:
 			v.Out.Events = append(v.Out.Events, e.Record.Changed(e.Name(), e.Shown)...)
 			e.Shown = e.Record
 		case owner == nil && v.broadcasts.AwaitsLastWords(e):
@@ -93,7 +93,7 @@ func (v *view) show(e *table.Entry, owns bool) {
 	case name == v.Cfg.ID: // we are about to stop, or it is
 		return
 	case owns:
-		v.table.Inherits(e)
+		e.Inherits(v.table.Of(e.Record.ID))
 	case v.Passes.Private():
 		return
 	case !slices.ContainsFunc(v.claimants, func(c claimant) bool { return c.entry == e }):

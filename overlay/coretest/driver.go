@@ -63,13 +63,12 @@ type Process struct {
 	Err      error
 	outcomes
 
-	there, behind Set
-	aliased       Set // of those in there that are called by a longer name than their ID
-	races         map[base.DialID]*race
-	lastLink      base.LinkID
-	tickAt        time.Duration
-	inbox         []func() // inputs that wait while the process is frozen
-	owesDrain     bool     // obeying the last effects has led to new ones
+	sight
+	races     map[base.DialID]*race
+	lastLink  base.LinkID
+	tickAt    time.Duration
+	inbox     []func() // inputs that wait while the process is frozen
+	owesDrain bool     // obeying the last effects has led to new ones
 }
 
 // outcomes are those of Joins and Pings.

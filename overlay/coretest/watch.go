@@ -7,6 +7,12 @@ import (
 	"quicpeer/overlay/core/base"
 )
 
+// sight is whom the process shows as here.
+type sight struct {
+	there, behind Set
+	aliased       Set // of those there: called by a longer name than their ID
+}
+
 // Living reports whether the process runs and means to stay.
 func (p *Process) Living() bool { return p != nil && !p.Dead && !p.Leaving }
 

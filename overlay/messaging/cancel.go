@@ -114,7 +114,7 @@ func (r *receiver) wordOf(m *delivery.Outgoing) store.Op {
 	if said == 0 {
 		delivery.Empty(what)
 	}
-	value, err := proto.Marshal(&pb.StoredMessage{Message: what, Called: aliasOf(r.to), Ref: []byte(m.Ref), Said: said})
+	value, err := proto.Marshal(&pb.StoredMessage{Message: what, Called: r.to.AsAlias(), Ref: []byte(m.Ref), Said: said})
 	if err != nil {
 		panic("messaging: a message that can't be encoded: " + err.Error()) // Send has checked it
 	}

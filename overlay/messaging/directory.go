@@ -173,25 +173,6 @@ func (d *Directory) Holder(key certs.PublicKey) certs.ID {
 	return ""
 }
 
-// NameOf is what the peer with a key that claims an ID is called: while another one has that here, it
-// is a longer name.
-func (d *Directory) NameOf(id certs.ID, key certs.PublicKey) certs.ID {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if p, here := d.present[id]; here && p.key != key {
-		return certs.Alias(id, key)
-	}
-	return id
-}
-
-// aliasOf is the alias that a name is; empty if it is an ID.
-func aliasOf(name certs.ID) string {
-	if name == name.Claimed() {
-		return ""
-	}
-	return string(name)
-}
-
 // forgettable returns a peer that was met and is not here, if one is found soon. When nearly
 // all are here, a few more than maxMet may be kept. d.mu is held.
 func (d *Directory) forgettable() (certs.ID, bool) {

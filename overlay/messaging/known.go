@@ -9,6 +9,17 @@ import (
 
 // Pins as the user sees and changes them.
 
+// NameOf is what the peer with a key that claims an ID is called: while another one has that here, it
+// is a longer name.
+func (d *Directory) NameOf(id certs.ID, key certs.PublicKey) certs.ID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p, here := d.present[id]; here && p.key != key {
+		return certs.Alias(id, key)
+	}
+	return id
+}
+
 // IsNewKey says that an ID is held to another key than this one.
 func (d *Directory) IsNewKey(id certs.ID, key certs.PublicKey) bool {
 	d.mu.Lock()

@@ -154,7 +154,7 @@ func (r *receiver) keep(m *delivery.Outgoing) {
 		return
 	}
 	value, err := proto.Marshal(&pb.StoredMessage{
-		Message: e.author().Message(m, r.to), Called: aliasOf(r.to), Ref: []byte(m.Ref), Taken: e.disk.UptimeAt(m.Taken), Said: e.disk.willSay(m.ID),
+		Message: e.author().Message(m, r.to), Called: r.to.AsAlias(), Ref: []byte(m.Ref), Taken: e.disk.UptimeAt(m.Taken), Said: e.disk.willSay(m.ID),
 	})
 	if err != nil {
 		panic("messaging: a message that can't be encoded: " + err.Error()) // Send has checked it

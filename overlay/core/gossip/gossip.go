@@ -157,7 +157,7 @@ func (g *Gossip) Announcement(e *table.Entry) *pb.Announcement {
 	a := &pb.Announcement{
 		Type: e.State, Record: e.Record.Signed, Hops: uint32(g.links.Distance(e)),
 		Age: base.ToAge(g.Now - e.Said), Broadcasts: table.BroadcastsOf(e),
-		Later: e.Alive() && g.table.IsClaimant(e, g.Now),
+		Later: e.Alive() && g.table.NameOf(e, g.Now) != e.Record.ID,
 	}
 	switch e.State {
 	case pb.AnnouncementType_LOST:

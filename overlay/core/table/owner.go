@@ -8,7 +8,7 @@ import (
 	"quicpeer/certs"
 )
 
-// Whose an ID is. In a private network passes say that. In an open one anybody can make a key and
+// To whom an ID belongs. In a private network passes say that. In an open one anybody can make a key and
 // claim any ID, since any day: so an ID belongs, for each peer, to the key that it has met first, as
 // long as that is here or has not been gone for long. Other keys of the ID wait in a queue and are
 // known by another name meanwhile. What is written to an ID goes to whoever holds it here, whatever
@@ -37,10 +37,10 @@ type queue struct {
 // ID: a newcomer meets both at once. It is called before Insert.
 func (e *Entry) Later() { e.With().later = true }
 
-// queueUp gives a new entry its place.
-func (t *Table) queueUp(e *Entry) {
+// queueUp gives a new entry its place behind others of its ID.
+func (e *Entry) queueUp(behindThese []*Entry, now time.Duration) {
 	last, others := -1, false
-	for _, f := range t.Of(e.Record.ID) {
+	for _, f := range behindThese {
 		if place := f.Our().place; f.Our().later == e.Our().later {
 			last = max(last, place)
 		}
@@ -48,31 +48,39 @@ func (t *Table) queueUp(e *Entry) {
 	}
 	switch {
 	case e.Our().later:
-		e.Side.place, e.Side.met = max(behind, last+1), t.Now
+		e.Side.place, e.Side.met = max(behind, last+1), now
 	case others && last >= 0:
-		e.With().place, e.Side.met = last+1, t.Now
+		e.With().place, e.Side.met = last+1, now
 	}
 }
+
+// turn is what decides whose turn it is to have an ID.
+type turn struct {
+	now, missingSince time.Duration
+	private           bool
+}
+
+func (t *Table) turn(now time.Duration) turn { return turn{now, t.MissingSince, t.Passes.Private()} }
 
 // bars reports whether an entry keeps one that was met after it from their ID: while it is here, and
 // for HoldsFor after it was lost or, for one that was there already, has left. It may be back. But one
 // that leaves soon after its start has perhaps lost its ID to the other, see own.checkOwnID.
-func (t *Table) bars(e, f *Entry, now time.Duration) bool {
+func (t turn) bars(e, f *Entry) bool {
 	switch {
-	case e.Alive() || e.Suspect(now):
+	case e.Alive() || e.Suspect(t.now):
 		return true
-	case t.Passes.Private() || e.Removed():
+	case t.private || e.Removed():
 		return false
 	case e.Missing:
-		return now < t.MissingSince+HoldsFor
+		return t.now < t.missingSince+HoldsFor
 	case e.Over() && (f.Our().met >= e.Said || e.Began > 0 && e.Said < e.Began+settled):
 		return false
 	}
-	return now < e.Said+HoldsFor
+	return t.now < e.Said+HoldsFor
 }
 
-func (t *Table) precedes(e, f *Entry) bool {
-	if t.Passes.Private() {
+func (t turn) precedes(e, f *Entry) bool {
+	if t.private {
 		return e.Older(f)
 	}
 	if order := cmp.Compare(e.Our().place, f.Our().place); order != 0 {
@@ -82,31 +90,30 @@ func (t *Table) precedes(e, f *Entry) bool {
 }
 
 // barred reports whether one of its ID keeps an entry from it.
-func (t *Table) barred(f *Entry, list []*Entry, now time.Duration) bool {
-	return slices.ContainsFunc(list, func(e *Entry) bool { return e != f && t.precedes(e, f) && t.bars(e, f, now) })
+func (t turn) barred(f *Entry, list []*Entry) bool {
+	return slices.ContainsFunc(list, func(e *Entry) bool { return e != f && t.precedes(e, f) && t.bars(e, f) })
 }
 
 // Owner is the peer to which an ID belongs and which is here; nil if there is none. A suspect, which
 // can still refute, counts as here.
 func (t *Table) Owner(id certs.ID, now time.Duration) *Entry {
-	list := t.Of(id)
+	list, turn := t.Of(id), t.turn(now)
 	for _, e := range list {
-		if (e.Alive() || e.Suspect(now)) && !t.barred(e, list, now) {
+		if (e.Alive() || e.Suspect(now)) && !turn.barred(e, list) {
 			return e
 		}
 	}
 	return nil
 }
 
-// Inherits gives the ID of a peer to it for good, since whoever held it has been gone for long.
-func (t *Table) Inherits(e *Entry) {
-	list := t.Of(e.Record.ID)
+// Inherits gives the ID of a peer to it for good, before all others of the ID in the list, since whoever held it has been gone for long.
+func (e *Entry) Inherits(list []*Entry) {
 	last := 0
 	for _, f := range list {
 		last = max(last, f.Our().place)
 	}
 	for _, f := range list {
-		if f != e && t.precedes(f, e) {
+		if f != e && (turn{}).precedes(f, e) {
 			last++
 			f.With().place = last
 		}
@@ -121,20 +128,12 @@ func (e *Entry) Name() certs.ID {
 	return cmp.Or(e.Side.Called, e.Record.ID)
 }
 
-// NameOf is what a peer is to be called here: its ID, or another name while the ID is another's.
+// NameOf is what a peer is to be called here: its ID, or an alias while the ID is another's.
 func (t *Table) NameOf(e *Entry, now time.Duration) certs.ID {
-	if t.IsClaimant(e, now) {
+	if e.Side != nil && e.Side.place > 0 && !t.Passes.Private() && t.turn(now).barred(e, t.Of(e.Record.ID)) {
 		return certs.Alias(e.Record.ID, e.Record.Key)
 	}
-	return e.Record.ID
-}
-
-// IsClaimant reports whether the ID of a peer belongs to another one here.
-func (t *Table) IsClaimant(e *Entry, now time.Duration) bool {
-	if e.Side == nil || e.Side.place == 0 || t.Passes.Private() {
-		return false // as a rule
-	}
-	return t.barred(e, t.Of(e.Record.ID), now)
+	return e.Record.ID // as a rule
 }
 
 // Called is the entry that the user is shown under a name as here.

@@ -80,7 +80,7 @@ func (t *Table) find(tag uint64, id certs.ID, key certs.PublicKey) (int, bool) {
 }
 
 func (t *Table) Insert(e *Entry) {
-	t.queueUp(e)
+	e.queueUp(t.Of(e.Record.ID), t.Now)
 	i, _ := t.find(e.Record.Tag, e.Record.ID, e.Record.Key)
 	t.Tags = slices.Insert(t.Tags, i, e.Record.Tag)
 	t.Entries = slices.Insert(t.Entries, i, e)
@@ -206,7 +206,7 @@ func (t *Table) Room(r *base.Record, state pb.AnnouncementType, self *Entry, now
 		return nil, t.out < MaxRemovals || r.Rank() == base.RankRemovedByNetwork && t.out < 2*MaxRemovals
 	}
 	if list := slices.DeleteFunc(slices.Clone(t.Of(r.ID)), (*Entry).Removed); len(list) >= MaxKeysPerID {
-		return t.keyRoom(list, r, state, self, now)
+		return t.turn(now).keyRoom(list, r, state, self)
 	}
 	switch full := len(t.Entries)-t.out >= MaxEntries; {
 	case !full && (!buried || t.Gone < MaxTombstones):
@@ -221,7 +221,7 @@ func (t *Table) Room(r *base.Record, state pb.AnnouncementType, self *Entry, now
 }
 
 // keyRoom is room for one more key of an ID that has as many as allowed. Whoever holds the ID stays.
-func (t *Table) keyRoom(list []*Entry, r *base.Record, state pb.AnnouncementType, self *Entry, now time.Duration) (evicted *Entry, ok bool) {
+func (t turn) keyRoom(list []*Entry, r *base.Record, state pb.AnnouncementType, self *Entry) (evicted *Entry, ok bool) {
 	if state != pb.AnnouncementType_JOIN {
 		return nil, false
 	}
@@ -232,7 +232,7 @@ func (t *Table) keyRoom(list []*Entry, r *base.Record, state pb.AnnouncementType
 		}
 	}
 	for _, f := range list {
-		if f != self && f != holder && !f.Alive() && !f.Suspect(now) && (evicted == nil || f.expendable(evicted)) {
+		if f != self && f != holder && !f.Alive() && !f.Suspect(t.now) && (evicted == nil || f.expendable(evicted)) {
 			evicted = f
 		}
 	}

@@ -137,7 +137,7 @@ func TestOwner(t *testing.T) {
 		{"one that has just been missing keeps it", []pb.AnnouncementType{join, join}, func(tb *Table, l []*Entry) { l[0].Missing, tb.MissingSince = true, now }, -1, "-+"},
 		{"not one that is missing for long", []pb.AnnouncementType{join, join}, func(tb *Table, l []*Entry) { l[0].Missing, tb.MissingSince = true, now-HoldsFor }, 1, "--"},
 		{"the next in turn", []pb.AnnouncementType{leave, join, join}, nil, 1, "--+"},
-		{"it is given for good", []pb.AnnouncementType{leave, join}, func(tb *Table, l []*Entry) { tb.Inherits(l[1]); tb.Set(l[0], l[0].Record, join) }, 1, "+-"},
+		{"it is given for good", []pb.AnnouncementType{leave, join}, func(tb *Table, l []*Entry) { l[1].Inherits(l); tb.Set(l[0], l[0].Record, join) }, 1, "+-"},
 		{"all have gone", []pb.AnnouncementType{leave, leave}, nil, -1, "--"},
 	} {
 		tb := newTable()
