@@ -2015,11 +2015,12 @@ type Announcement struct {
 	Type AnnouncementType `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.AnnouncementType" json:"type,omitempty"`
 	// REMOVED: a Removal.
 	Record *Signed `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
-	// The distance of the sender from the subject, in links: 0 from the subject itself.
+	// The distance of the sender from the subject, in links: 0 from the subject itself, and from others
+	// taken as 1.
 	Hops uint32 `protobuf:"varint,3,opt,name=hops,proto3" json:"hops,omitempty"`
 	// Milliseconds since this was first announced, as far as the sender knows. A JOIN holds
 	// for 24 h, LOST is remembered for 25 h and LEAVE for 10 min, by this age and not by any
-	// wall clock.
+	// wall clock. It is not signed: a peer that counts as here is looked for before it is forgotten.
 	Age uint32 `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
 	// LOST: the IDs of one or two members that do not reach the peer. They are not signed. An
 	// accuser that is not in the receiver's table does not count.
@@ -2756,7 +2757,8 @@ type Routed struct {
 	Passed  []string `protobuf:"bytes,3,rep,name=passed,proto3" json:"passed,omitempty"`
 	Parents []byte   `protobuf:"bytes,4,opt,name=parents,proto3" json:"parents,omitempty"`
 	// How often the like was sent without an answer; 0: it is the first. So many ways are passed over, in the
-	// order of the next peer's preference; see Routes.forward in overlay/core/route. An older peer carries it on.
+	// order of the next peer's preference: of n ways it takes the one of that number modulo n, and passes on
+	// the quotient. An older peer takes the best way, and passes the number on.
 	Turn uint32 `protobuf:"varint,18,opt,name=turn,proto3" json:"turn,omitempty"`
 	// Types that are valid to be assigned to Content:
 	//
