@@ -25,7 +25,7 @@ type disk struct {
 	letters  map[string]bool
 	receipts map[string]bool
 	packets  map[string]bool  // of links over others, by a search
-	repeats  map[certs.ID]int // of letters that came before
+	repeats  map[certs.ID]int // the turn of receipts, drawn anew for a letter that came before
 
 	withdrawals uint64
 }
@@ -187,7 +187,7 @@ func (p *Process) takeEnvelope(e base.Envelope) {
 		if p.disk.repeats == nil {
 			p.disk.repeats = make(map[certs.ID]int)
 		}
-		p.disk.repeats[from]++
+		p.disk.repeats[from] = w.Rand.IntN(16) // as package messaging
 	}
 	receipt := p.open(e.Sealed)
 	switch {

@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,7 @@ type sender struct {
 	inbox   delivery.Inbox
 	counted int                // bytes that wait in the inbox, as counted in senders.early
 	author  delivery.Addressee // for receipts over others
-	repeats int                // parcels that came though they had their receipts: each next goes by another way
+	repeats int                // the turn of receipts, drawn anew when a parcel comes though it had its receipts
 	forget  time.Duration      // when that begins anew
 	keeping chan struct{}      // closed when the gaps that are being stored are safe; nil: none are
 	wakes   map[*reader]struct{}
@@ -36,6 +37,7 @@ const (
 	MaxEarly    = 16 << 20        // bytes of letters of all senders that wait for earlier ones
 	sendersSeen = 64              // looked at to find one that can be forgotten
 	lostFor     = 5 * time.Minute // receipts that were lost have the next ones go by another way
+	maxTurn     = 15              // ways that receipts take behind the first peer, a guess
 )
 
 // senders holds the senders that are remembered.
@@ -331,12 +333,14 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 	}
 }
 
-// repeated notes that receipts were lost on their way. s.mu is held.
+// repeated notes that receipts were lost on their way. The turn of the next ones is drawn: one that is
+// counted could stay in step with the turns of the letters that they answer, and miss a way for ever. s.mu
+// is held.
 func (s *sender) repeated() {
-	s.repeats, s.forget = s.missed()+1, s.engine.now()+lostFor
+	s.repeats, s.forget = 1+rand.IntN(maxTurn), s.engine.now()+lostFor
 }
 
-// missed is how often receipts were lost lately. s.mu is held.
+// missed is the turn of the next receipt, 0 if none was lost lately. s.mu is held.
 func (s *sender) missed() int {
 	if s.engine.now() >= s.forget {
 		return 0
