@@ -127,9 +127,9 @@ func (w *world) writeTo(number, size, times int) {
 
 // TestSimSwallower: a member that everybody can reach passes nothing of others on, and says that it is next to
 // all. Letters that are sent again each two seconds arrive, and are answered, wherever a path of the others
-// exists; but for one in some thousands (seed 19: a relay keeps sending its receipts to the liar, and has no
-// letter or ping of its own by which to find it out), for which the bound is one in a thousand. After half a
-// minute few need a second try, since by then most have found it out. Nobody who is there is shown as gone.
+// exists; a relay that has not found the liar out may send few of them past it by chance, so the bound is that one
+// in a thousand is not answered in 40 s. After half a minute few need a second try, since by then most have found
+// it out. Nobody who is there is shown as gone.
 func TestSimSwallower(t *testing.T) {
 	var letters, again, unanswered atomic.Int64
 	t.Run("seeds", func(t *testing.T) {

@@ -83,8 +83,11 @@ func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte, tries int, ove
 		turn = m.GetTurn()
 		rl.routes.send(l, m)
 	}
-	if over == 0 {
+	switch {
+	case over == 0:
 		rl.routes.tried(to, l, turn, tries)
+	case tries > 0: // it is small, and there may not be many more: the best way may be right by now
+		return rl.Route(to, number, sealed, 0, over)
 	}
 	return true
 }
