@@ -223,9 +223,14 @@ func TestEater(t *testing.T) {
 	for _, older := range []string{"", "alice"} {
 		simulate(t, func(t *testing.T, w *world) {
 			w.older = older
-			w.Cut("alice", "bob")
-			peers := w.network("carol", "alice", "bob")
-			alice, bob := peers[1], peers[2]
+			for _, pair := range [][2]string{{"alice", "bob"}, {"alice", "dave"}, {"carol", "bob"}} { // else another is as near
+				w.Cut(pair[0], pair[1])
+			}
+			alice, _, dave, bob := w.start("alice"), w.start("carol", "alice"), w.start("dave", "carol"), w.start("bob", "dave")
+			for _, p := range []*peer{alice, dave, bob} {
+				p.eventually(10*time.Second, "all are here", func() bool { return len(p.here()) == 3 })
+			}
+			time.Sleep(5 * time.Second)
 			w.eater(alice, "bob")
 			shown := func(body string) time.Duration {
 				t0 := time.Now()

@@ -265,7 +265,7 @@ func (l *loop) apply(out base.Effects) {
 		n.messages.Unreachable(id)
 	}
 	for _, e := range out.Envelopes {
-		n.messages.TakeLetter(messaging.Letter{From: e.From, Sealed: e.Sealed})
+		n.messages.TakeLetter(messaging.Letter{From: e.From, Over: uint64(e.Over), Sealed: e.Sealed})
 	}
 	for _, c := range out.Carried {
 		n.endpoint.TakeCarried(transport.Tag(c.From), c.Packet)
@@ -336,9 +336,11 @@ func (w wished) handle(l *loop) {
 	case messaging.CarryWish:
 		l.openCarried(w)
 	case messaging.LetterWish:
-		l.step(core.Route{To: w.To, Number: rand.Uint64(), Sealed: w.Sealed, Tries: w.Tries})
+		l.step(core.Route{To: w.To, Number: rand.Uint64(), Sealed: w.Sealed, Tries: w.Tries, Over: base.LinkID(w.Over)})
+	case messaging.AnsweredWish:
+		l.step(core.Answered{By: w.By, Over: base.LinkID(w.Over)})
 	case messaging.CollectWish:
-		l.step(core.Collect{Holder: w.Holder, Collected: w.Word})
+		l.step(core.Collect{Holder: w.Holder, Over: base.LinkID(w.Over), Collected: w.Word})
 	case messaging.DepositWish:
 		w.Taken(!w.Withdrawn() && l.step(core.Deposit{Deposit: w.Deposit}).OK)
 	case messaging.WithdrawWish:

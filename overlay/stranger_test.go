@@ -26,6 +26,7 @@ type stranger struct {
 	link     *transport.Link
 	epoch    uint64
 	answer   pb.NeighbourType // to one who would like to be its neighbour
+	equal    bool             // it says that its table is like that of whoever asks
 
 	mu     sync.Mutex
 	frames []*pb.PeerMessage
@@ -78,6 +79,9 @@ func (s *stranger) use(l *transport.Link) {
 			s.mu.Unlock()
 			if m.GetNeighbour().GetType() == pb.NeighbourType_REQUEST {
 				_ = l.Send(encoded(&pb.Neighbour{Type: s.answer})) // the link may be ending
+			}
+			if s.equal && m.GetReconcile() != nil && !m.GetReconcile().GetAnswer() {
+				_ = l.Send(encoded(&pb.Reconcile{Answer: true}))
 			}
 		}
 	}()

@@ -1858,7 +1858,10 @@ type Record struct {
 	// for programs: peers of this one write a JSON object of strings.
 	Tags []byte `protobuf:"bytes,14,opt,name=tags,proto3" json:"tags,omitempty"`
 	// JOIN: of the features (see HandshakeStart) those that matter to peers without a link: 2.
-	Features      []uint32 `protobuf:"varint,15,rep,packed,name=features,proto3" json:"features,omitempty"`
+	Features []uint32 `protobuf:"varint,15,rep,packed,name=features,proto3" json:"features,omitempty"`
+	// JOIN: milliseconds, about the round trip on most of its connections; 0: 100 at most. When it is called
+	// lost, others give it so much more time to refute that, at most 2000.
+	RoundTrip     uint32 `protobuf:"varint,16,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1998,6 +2001,13 @@ func (x *Record) GetFeatures() []uint32 {
 	return nil
 }
 
+func (x *Record) GetRoundTrip() uint32 {
+	if x != nil {
+		return x.RoundTrip
+	}
+	return 0
+}
+
 // Announcement is one peer's state, on its way through the network.
 type Announcement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2005,11 +2015,12 @@ type Announcement struct {
 	Type AnnouncementType `protobuf:"varint,1,opt,name=type,proto3,enum=quicpeer.v1.AnnouncementType" json:"type,omitempty"`
 	// REMOVED: a Removal.
 	Record *Signed `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
-	// The distance of the sender from the subject, in links: 0 from the subject itself.
+	// The distance of the sender from the subject, in links: 0 from the subject itself, and from others
+	// taken as 1.
 	Hops uint32 `protobuf:"varint,3,opt,name=hops,proto3" json:"hops,omitempty"`
 	// Milliseconds since this was first announced, as far as the sender knows. A JOIN holds
 	// for 24 h, LOST is remembered for 25 h and LEAVE for 10 min, by this age and not by any
-	// wall clock.
+	// wall clock. It is not signed: a peer that counts as here is looked for before it is forgotten.
 	Age uint32 `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
 	// LOST: the IDs of one or two members that do not reach the peer. They are not signed. An
 	// accuser that is not in the receiver's table does not count.
@@ -2745,6 +2756,10 @@ type Routed struct {
 	// index into this list (for the first its own).
 	Passed  []string `protobuf:"bytes,3,rep,name=passed,proto3" json:"passed,omitempty"`
 	Parents []byte   `protobuf:"bytes,4,opt,name=parents,proto3" json:"parents,omitempty"`
+	// How often the like was sent without an answer; 0: it is the first. So many ways are passed over, in the
+	// order of the next peer's preference: of n ways it takes the one of that number modulo n, and passes on
+	// the quotient. An older peer takes the best way, and passes the number on.
+	Turn uint32 `protobuf:"varint,18,opt,name=turn,proto3" json:"turn,omitempty"`
 	// Types that are valid to be assigned to Content:
 	//
 	//	*Routed_Question
@@ -2821,6 +2836,13 @@ func (x *Routed) GetParents() []byte {
 		return x.Parents
 	}
 	return nil
+}
+
+func (x *Routed) GetTurn() uint32 {
+	if x != nil {
+		return x.Turn
+	}
+	return 0
 }
 
 func (x *Routed) GetContent() isRouted_Content {
@@ -5628,7 +5650,7 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x06ticket\x18\x01 \x01(\fR\x06ticket\x12.\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x1a.quicpeer.v1.HandshakeCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12%\n" +
-	"\x04pass\x18\x04 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\x97\x03\n" +
+	"\x04pass\x18\x04 \x01(\v2\x11.quicpeer.v1.PassR\x04pass\"\xb6\x03\n" +
 	"\x06Record\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -5646,7 +5668,9 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\x04pass\x18\f \x01(\v2\x11.quicpeer.v1.PassR\x04pass\x12\x14\n" +
 	"\x05rooms\x18\r \x03(\tR\x05rooms\x12\x12\n" +
 	"\x04tags\x18\x0e \x01(\fR\x04tags\x12\x1a\n" +
-	"\bfeatures\x18\x0f \x03(\rR\bfeatures\"\x93\x02\n" +
+	"\bfeatures\x18\x0f \x03(\rR\bfeatures\x12\x1d\n" +
+	"\n" +
+	"round_trip\x18\x10 \x01(\rR\troundTrip\"\x93\x02\n" +
 	"\fAnnouncement\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.quicpeer.v1.AnnouncementTypeR\x04type\x12+\n" +
 	"\x06record\x18\x02 \x01(\v2\x13.quicpeer.v1.SignedR\x06record\x12\x12\n" +
@@ -5708,12 +5732,13 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\tReconcile\x12\x16\n" +
 	"\x06answer\x18\x01 \x01(\bR\x06answer\x12/\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x17.quicpeer.v1.TableRangeR\x06ranges\x12?\n" +
-	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xe3\x05\n" +
+	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xf7\x05\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
 	"\x06passed\x18\x03 \x03(\tR\x06passed\x12\x18\n" +
-	"\aparents\x18\x04 \x01(\fR\aparents\x123\n" +
+	"\aparents\x18\x04 \x01(\fR\aparents\x12\x12\n" +
+	"\x04turn\x18\x12 \x01(\rR\x04turn\x123\n" +
 	"\bquestion\x18\x05 \x01(\v2\x15.quicpeer.v1.QuestionH\x00R\bquestion\x12-\n" +
 	"\x06answer\x18\x06 \x01(\v2\x13.quicpeer.v1.AnswerH\x00R\x06answer\x12'\n" +
 	"\x04ping\x18\a \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04ping\x12'\n" +

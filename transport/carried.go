@@ -96,7 +96,9 @@ func (e *Endpoint) TakeCarried(from Tag, b []byte) {
 // DialCarried connects to a peer over others. want is its key. It is like [Endpoint.Dial], but
 // tries once. SetWay should come first.
 func (e *Endpoint) DialCarried(ctx context.Context, to Tag, want certs.PublicKey) (*Link, error) {
-	r := route{e.inside.transport, carriedAddr{way: e.inside.carrier.learn(to)}, e.traced(carriedConfig())}
+	w := e.inside.carrier.learn(to)
+	w.dials()
+	r := route{e.inside.transport, carriedAddr{way: w}, e.traced(carriedConfig())}
 	return e.dialLink(e.dialOnce(ctx, r, want, certs.ALPN))
 }
 

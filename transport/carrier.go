@@ -107,6 +107,8 @@ type way struct {
 	vain     []vain        // those over which they went in vain
 	tries    int           // how often they did
 	carried  time.Time     // when the last packet came over a link
+	came     *Link         // that one
+	dialled  bool          // we have dialled it
 	searched time.Time     // when the last came by a search
 }
 
@@ -167,11 +169,11 @@ func (w *way) patience() time.Duration {
 func (w *way) late(now time.Time) bool { return !w.waits.IsZero() && now.Sub(w.waits) > w.patience() }
 
 // heard notes that a packet has come over a link.
-func (w *way) heard(now time.Time) {
+func (w *way) heard(over *Link, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answered(now)
-	w.carried = now
+	w.carried, w.came = now, over
 }
 
 // found notes that one has come by a search, and whether its sender is deaf to us.
@@ -211,11 +213,16 @@ func (w *way) judge(now time.Time) {
 }
 
 // choose returns the first of some links over which packets do not go in vain. When all do, that is
-// forgotten: the fault must lie elsewhere.
+// forgotten: the fault must lie elsewhere. To a peer that we have not dialled ourselves they rather go over
+// the link by which its own come. It notices what is swallowed on the way here; what we lose on the way
+// back looks to us like its repeats.
 func (w *way) choose(over []*Link, now time.Time) *Link {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.vain = slices.DeleteFunc(w.vain, func(v vain) bool { return now.Sub(v.at) > vainFor })
+	if !w.dialled && now.Sub(w.carried) < tryFor && slices.Contains(over, w.came) {
+		over = append([]*Link{w.came}, over...)
+	}
 	for _, l := range over {
 		if !slices.ContainsFunc(w.vain, func(v vain) bool { return v.link == l }) {
 			return l
@@ -226,6 +233,13 @@ func (w *way) choose(over []*Link, now time.Time) *Link {
 		return nil
 	}
 	return over[0]
+}
+
+// dials notes that we dial it.
+func (w *way) dials() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dialled = true
 }
 
 // inVain is how often packets went in vain over a link.
@@ -417,7 +431,7 @@ func (c *carrier) take(from *Link, p *packet) {
 	switch {
 	case w == nil && other != c.own && c.ask(other, from, p): // which keeps it
 	case w != nil && to == c.own:
-		w.heard(time.Now())
+		w.heard(from, time.Now())
 		c.arrives(from, p)
 	case w == nil || !c.pass(from, w, p):
 		p.free()

@@ -56,7 +56,9 @@ func TestSlowWay(t *testing.T) {
 	}
 	write := func(w *way, now time.Time) string { return describe(w.writes(packet, now), packet) }
 	acks := func(w *way, now time.Time) string { return describe(w.writes(ack, now), ack) }
-	over := func(w *way, now time.Time) string { w.heard(now); return "" }
+	over := func(w *way, now time.Time) string { w.heard(l1, now); return "" }
+	overL2 := func(w *way, now time.Time) string { w.heard(l2, now); return "" }
+	dials := func(w *way, _ time.Time) string { w.dials(); return "" }
 	found := func(w *way, now time.Time) string { w.found(false, now); return "" }
 	told := func(w *way, now time.Time) string { w.found(true, now); return "" }
 	vain := func(w *way, now time.Time) string { w.judge(now); return fmt.Sprint(w.inVain()) }
@@ -126,6 +128,10 @@ func TestSlowWay(t *testing.T) {
 		{"another link", []step{{0, write, ""}, {2001, vain, "1"}, {2001, choose(l1, l2), "l2"}, {2100, over, ""}, {9000, choose(l1, l2), "l2"}, {9001, choose(l1), "l1"}, {9002, choose(l2, l1), "l2"}}},
 		{"in vain long ago", []step{{0, write, ""}, {2001, vain, "1"}, {2001, choose(l1, l2), "l2"}, {302001, choose(l1, l2), "l2"}, {302002, choose(l1, l2), "l1"}}},
 		{"both in vain", []step{{0, write, ""}, {2001, vain, "1"}, {2001, choose(l1, l2), "l2"}, {3000, write, "search"}, {4001, vain, "1"}, {4002, vain, "2"}, {4002, choose(l1, l2), "l1"}}},
+		{"as it comes", []step{{0, overL2, ""}, {1999, choose(l1, l2), "l2"}, {2000, choose(l1, l2), "l1"}}},
+		{"it does not lead there any more", []step{{0, overL2, ""}, {100, choose(l1), "l1"}}},
+		{"we have dialled", []step{{0, dials, ""}, {0, overL2, ""}, {100, choose(l1, l2), "l1"}}},
+		{"in vain as it comes", []step{{0, overL2, ""}, {1, choose(l1, l2), "l2"}, {10, write, ""}, {2011, vain, "1"}, {2020, overL2, ""}, {2021, choose(l1, l2), "l1"}}},
 		{"no link", []step{{0, choose(), "none"}, {0, write, "search"}, {2001, vain, "0"}, {2001, choose(), "none"}}},
 		{"another way meanwhile", []step{{0, write, ""}, {1000, choose(l2), "l2"}, {2001, vain, "0"}, {3000, vain, "0"}, {3000, write, "search"}, {3001, vain, "1"}}},
 		{"nothing was sent", []step{{200, change(l2), ""}}},

@@ -65,6 +65,8 @@ func (c *Core) follow(what base.Happening) {
 		if ch, ok := c.roll.merge(nil, n); ok {
 			c.inform(ch)
 		}
+	case outdated:
+		c.detect.Check(what.entry)
 	case departed:
 		c.dropped(what.entry)
 		c.view.refresh(what.entry.Record.ID)

@@ -270,6 +270,7 @@ func (c *Core) tick() {
 	c.view.showLost()
 	c.own.refute()
 	c.own.renew()
+	c.own.measure()
 	c.forget()
 	c.view.becomeSure()
 	c.view.checkClaimants()

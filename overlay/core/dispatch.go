@@ -79,35 +79,30 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 	}
 	switch content := m.GetContent().(type) {
 	case *pb.Routed_Question:
-		c.probes.ReceiveQuestion(from, content.Question)
+		c.probes.ReceiveQuestion(l.ID, from, content.Question)
 	case *pb.Routed_Answer:
 		c.probes.ReceiveAnswer(from, content.Answer)
 	case *pb.Routed_Ping:
-		pong := &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}}
-		switch {
-		case certs.PublicKey(content.Ping.GetKey()) != c.env.Cfg.Identity.Key():
-		case len(c.table.Of(from)) == 0: // another network, which is about to become one with ours
-			c.routes.SendBy(l, from, pong)
-		default:
-			c.routes.SendRouted(from, pong)
+		if certs.PublicKey(content.Ping.GetKey()) == c.env.Cfg.Identity.Key() {
+			c.routes.SendBack(l.ID, from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
 		}
 	case *pb.Routed_Pong:
 		c.pings.receiveRoutedPong(from, content.Pong)
-		c.probes.ReceivePong(from, content.Pong)
+		c.probes.ReceivePong(l.ID, from, content.Pong)
 		c.neighbourhood.ReceivePong(from, content.Pong)
 		c.hearsay.ReceivePong(from, content.Pong)
 	case *pb.Routed_Envelope:
-		c.relay.ReceiveEnvelope(from, content.Envelope)
+		c.relay.ReceiveEnvelope(l.ID, from, content.Envelope)
 	case *pb.Routed_Collected:
 		c.custody.ReceiveCollected(content.Collected)
 	case *pb.Routed_Withdraw:
-		c.custody.ReceiveWithdraw(from, content.Withdraw)
+		c.custody.ReceiveWithdraw(l.ID, from, content.Withdraw)
 	case *pb.Routed_Withdrawn:
 		c.custody.ReceiveWithdrawn(from, content.Withdrawn)
 	case *pb.Routed_Sync:
 		c.reach.ReceiveSync(l, content.Sync, false)
 	case *pb.Routed_Redeem:
-		c.tickets.receiveFromDoor(from, content.Redeem)
+		c.tickets.receiveFromDoor(l.ID, from, content.Redeem)
 	case *pb.Routed_Redeemed:
 		c.tickets.receiveAnswer(from, content.Redeemed)
 	case *pb.Routed_Carried:

@@ -117,7 +117,16 @@ type (
 		To     certs.ID
 		Number uint64 // a random one, which names it in what comes back
 		Sealed []byte // 1 to pb.MaxPart·pb.MaxParts bytes
-		Tries  int    // that had no answer: after each it goes by way of another neighbour
+		// Tries is how many had no answer: after each it goes by way of another neighbour. Of an answer it is
+		// how often such was in vain: it goes over the link Over, and by another way from there.
+		Tries int
+		Over  base.LinkID // on which came what this answers, which the peer has written itself; 0: it is none
+	}
+	// Answered says that letters to a peer were in vain, and now it has answered: by a letter that has
+	// come over the link.
+	Answered struct {
+		By   certs.ID
+		Over base.LinkID
 	}
 	// Carry brings a packet of a carried link to the peer of that tag by a search.
 	Carry struct {
@@ -147,6 +156,7 @@ type (
 	// may get lost: then they come again.
 	Collect struct {
 		Holder    certs.ID
+		Over      base.LinkID // on which they have come
 		Collected *pb.Collected
 	}
 	// Found is a peer on the LAN, as it describes itself. Those of a private network do not, and
@@ -346,8 +356,14 @@ func (in Recalled) apply(c *Core) (r Reply) {
 func (in Route) apply(c *Core) (r Reply) {
 	if c.relay.CanRoute(in.To, in.Sealed) {
 		c.visit.stay()
-		r.OK = c.relay.Route(in.To, in.Number, in.Sealed, in.Tries)
+		c.routes.Proven(in.To, in.Over, in.Tries)
+		r.OK = c.relay.Route(in.To, in.Number, in.Sealed, in.Tries, in.Over)
 	}
+	return r
+}
+
+func (in Answered) apply(c *Core) (r Reply) {
+	c.routes.Answered(in.By, in.Over)
 	return r
 }
 
@@ -372,7 +388,7 @@ func (in Withdraw) apply(c *Core) (r Reply) {
 }
 
 func (in Collect) apply(c *Core) (r Reply) {
-	c.custody.Collect(in.Holder, in.Collected)
+	c.custody.Collect(in.Holder, in.Over, in.Collected)
 	return r
 }
 

@@ -19,6 +19,8 @@ const (
 	refuteEvery = 200 * time.Millisecond // well below SuspectFor
 	renewEvery  = 8 * time.Hour
 	renewPause  = 1 * time.Second // between two records for new addresses, rooms or tags
+	// nearRoundTrip is a round trip that need not be told: the time to refute covers it.
+	nearRoundTrip = 100 * time.Millisecond
 	// twinsFor is how long after its admission a peer stops for another that has started when it has:
 	// a flood takes a second at most, and the wait for a silent door 3 s.
 	twinsFor   = 10 * time.Second
@@ -59,7 +61,7 @@ func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 		record.Addresses, record.Observed = reach.Texts(addresses), reach.Texts(observed)
 		sealing := ow.Cfg.Identity.SealingKey()
 		record.SealingKey = sealing[:]
-		record.Rooms, record.Tags = ow.Cfg.Rooms, []byte(ow.Cfg.Tags)
+		record.Rooms, record.Tags, record.RoundTrip = ow.Cfg.Rooms, []byte(ow.Cfg.Tags), uint32(ow.roundTrip().Milliseconds())
 		if slices.Contains(ow.Cfg.Features, pb.FeatureData) {
 			record.Features = []uint32{pb.FeatureData}
 		}
@@ -202,7 +204,7 @@ func (ow *own) renewChanged() {
 	addresses, observed := ow.where.Reachable()
 	said := ow.table.Self.Record
 	if slices.Equal(reach.Texts(addresses), said.Addresses) && slices.Equal(reach.Texts(observed), said.Observed) &&
-		slices.Equal(ow.Cfg.Rooms, said.Rooms) && ow.Cfg.Tags == said.Tags {
+		slices.Equal(ow.Cfg.Rooms, said.Rooms) && ow.Cfg.Tags == said.Tags && ow.roundTrip() == said.RoundTrip {
 		return
 	}
 	if ow.Now < ow.changeAt {
@@ -216,6 +218,44 @@ func (ow *own) renewChanged() {
 		if l.State == link.LinkUp {
 			ow.gossip.AnnounceTo(l, ow.table.Self)
 		}
+	}
+}
+
+// measure tells the others when we have come to be farther away from them, or nearer.
+func (ow *own) measure() {
+	if ow.roundTrip() != ow.table.Self.Record.RoundTrip {
+		ow.renewChanged()
+	}
+}
+
+// roundTrip is what our record says: the median of our links, in powers of two, so that it seldom
+// changes.
+func (ow *own) roundTrip() time.Duration {
+	var all []time.Duration
+	for _, l := range ow.links.List {
+		if l.State == link.LinkUp && l.RoundTrip > 0 {
+			all = append(all, l.RoundTrip)
+		}
+	}
+	said := time.Duration(0)
+	if ow.table.Self != nil {
+		said = ow.table.Self.Record.RoundTrip
+	}
+	if len(all) == 0 {
+		return said
+	}
+	slices.Sort(all)
+	switch median := all[(len(all)-1)/2]; {
+	case median <= said && median > said/4:
+		return said
+	case median <= nearRoundTrip:
+		return 0
+	default:
+		step := 2 * nearRoundTrip
+		for step < median && step < base.MaxRoundTrip {
+			step *= 2
+		}
+		return min(step, base.MaxRoundTrip)
 	}
 }
 

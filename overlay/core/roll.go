@@ -101,6 +101,10 @@ func (ro *roll) evict(e *table.Entry) {
 	}
 }
 
+// outdated: the lease of a peer that counts as here is over. Ages are what others say, so one that lives is
+// kept; one that is found dead is dropped later.
+type outdated struct{ entry *table.Entry }
+
 // expire drops the entries of peers that have left, in time or when there are too many, and once
 // a minute everything that has expired.
 func (ro *roll) expire() (out []*table.Entry) {
@@ -115,6 +119,10 @@ func (ro *roll) expire() (out []*table.Entry) {
 	for _, e := range slices.Clone(ro.table.Entries) {
 		old := ro.Now - e.Said
 		if e == ro.table.Self || e.Removed() || old < table.Lease || e.Buried() && old < table.RememberFor {
+			continue
+		}
+		if e.Alive() && !e.IsGuest() {
+			ro.Happen(outdated{e})
 			continue
 		}
 		ro.table.Remove(e)

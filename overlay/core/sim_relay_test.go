@@ -1,11 +1,16 @@
 package core_test
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"quicpeer/overlay/core"
+	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/coretest"
 	"quicpeer/pb"
 )
 
@@ -118,4 +123,89 @@ func (w *world) writeTo(number, size, times int) {
 	if !ok {
 		w.fatal("no receipt of %s for number %d of %s in %v", to.ID, number, from.ID, took)
 	}
+}
+
+// TestSimSwallower: a member that everybody can reach passes nothing of others on, and says that it is next to
+// all. Letters that are sent again each two seconds arrive, and are answered, wherever a path of the others
+// exists. This does not hold without exception: where the honest hang together by one relay that has not found
+// the liar out, few receipts get past it. (Measured: with seed 19, 5 letters had no receipt in 40 s; with 99
+// other seeds none of some 13,000.) The bound, 1 in 200, only keeps that from growing. After half a minute few
+// need a second try, since by then most have found it out. Nobody who is there is shown as gone.
+func TestSimSwallower(t *testing.T) {
+	var letters, again, unanswered atomic.Int64
+	t.Run("seeds", func(t *testing.T) {
+		eachSeed(t, 24, 6, func(t *testing.T, seed uint64) { swallowed(t, seed, &letters, &again, &unanswered) })
+	})
+	t.Logf("%d letters, %d of them sent again, %d not answered", letters.Load(), again.Load(), unanswered.Load())
+	if unanswered.Load() > letters.Load()/200 {
+		t.Errorf("of %d letters %d were not answered", letters.Load(), unanswered.Load())
+	}
+	if !t.Failed() && again.Load() > letters.Load()/20 {
+		t.Errorf("of %d letters %d were sent again", letters.Load(), again.Load())
+	}
+}
+
+func swallowed(t *testing.T, seed uint64, letters, again, unanswered *atomic.Int64) {
+	w := newWorld(t, seed, 0)
+	for i := range 5 + w.Rand.IntN(10) {
+		w.addNode(fmt.Sprintf("n%02d", i), uint64(i))
+	}
+	w.take(shapeRandom)
+	for i := range w.Machines[1:] { // the liar reaches all
+		w.Sever(w.Machines[0], w.Machines[i+1], false)
+	}
+	w.build(len(w.Machines), w.Between(0, 3*time.Second))
+	w.settle(30 * time.Second)
+	liar := w.Machines[0].Process
+	if !w.spare(liar, false) {
+		return // some reach the others over it alone
+	}
+	w.hostile = &hostilePeers{}
+	liar.Hostile = true
+	w.Rewrite = func(from *coretest.End, f base.Frame) [][]byte {
+		m, err := pb.Read(bufio.NewReader(bytes.NewReader(f.Data)), pb.MaxControlFrame)
+		switch {
+		case from.Process != liar || err != nil:
+		case m.GetRouted() != nil && m.GetRouted().GetFrom() != string(liar.ID):
+			return nil
+		case m.GetRoutes() != nil:
+			return [][]byte{core.Encode(&pb.Routes{Peers: m.GetRoutes().GetPeers(), Hops: make([]byte, len(m.GetRoutes().GetHops()))})}
+		}
+		return [][]byte{f.Data}
+	}
+	lie := &pb.Routes{}
+	for _, n := range w.Machines[1:] {
+		lie.Peers, lie.Hops = append(lie.Peers, base.ShortTag(base.TagOf(n.ID))), append(lie.Hops, 0)
+	}
+	for _, e := range liar.Ends {
+		if e.Open && !e.Ending() {
+			e.Inject(core.Encode(lie))
+		}
+	}
+	w.Run(30 * time.Second)
+	number := 0
+	write := func(from, to *process) {
+		t.Helper()
+		number++
+		letters.Add(1)
+		from.Relay(to.Machine, number, 1000, 20)
+		took, ok := w.runUntil(40*time.Second, func() bool { return from.HasReceipt(to.Machine, number) })
+		if !ok {
+			unanswered.Add(1)
+			t.Logf("no receipt of %s for number %d of %s in %v; the letter has come: %v", to.ID, number, from.ID, took, to.HasLetter(from.Machine, number))
+		}
+		if took >= 2*time.Second {
+			again.Add(1)
+		}
+	}
+	for _, from := range w.Living() {
+		for _, to := range w.Living() {
+			if from != to && from != liar && to != liar && !w.Reach(from.Machine, to.Machine) {
+				write(from, to)
+				write(from, to)
+				write(to, from)
+			}
+		}
+	}
+	w.Run(20 * time.Second)
 }

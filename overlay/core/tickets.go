@@ -50,6 +50,7 @@ type redeeming struct {
 	ticket certs.PublicKey
 	link   base.LinkID // of the newcomer; 0: it has come to another door
 	peer   certs.ID    // that one; else the issuer
+	over   base.LinkID // the question has come
 	till   time.Duration
 }
 
@@ -86,10 +87,10 @@ func (ti *tickets) receive(l *link.Link, signed *pb.Signed) {
 }
 
 // receiveFromDoor takes a ticket that has come to another door.
-func (ti *tickets) receiveFromDoor(door certs.ID, signed *pb.Signed) {
+func (ti *tickets) receiveFromDoor(over base.LinkID, door certs.ID, signed *pb.Signed) {
 	r, err := pb.ParseRedemption(signed)
 	if err == nil && ti.Ready && ti.Passes.Private() && base.TagOfKey(ti.Cfg.Identity.Key()) == r.GetIssuer() {
-		ti.begin(redeeming{ticket: certs.PublicKey(r.GetTicket()), peer: door}, r.GetIssuer(), signed)
+		ti.begin(redeeming{ticket: certs.PublicKey(r.GetTicket()), peer: door, over: over}, r.GetIssuer(), signed)
 	}
 }
 
@@ -110,7 +111,9 @@ func (ti *tickets) begin(w redeeming, issuer uint64, signed *pb.Signed) bool {
 	}
 	for _, e := range ti.table.Entries {
 		if e.Alive() && e.Record.Rank() == base.RankAdmin && base.TagOfKey(e.Record.Key) == issuer {
-			if w.peer = e.Record.ID; !ti.routes.SendRouted(w.peer, &pb.Routed{Content: &pb.Routed_Redeem{Redeem: signed}}) {
+			// It is not asked again: the newcomer does so, and each question takes another way.
+			w.peer = e.Record.ID
+			if ti.routes.SendAround(w.peer, &pb.Routed{Content: &pb.Routed_Redeem{Redeem: signed}}, int(ti.last-1)) == 0 {
 				return false
 			}
 			ti.waiting = append(ti.waiting, w)
@@ -129,7 +132,7 @@ func (ti *tickets) answer(a *pb.Redeemed, to func(redeeming) bool) {
 	w := ti.waiting[i]
 	ti.waiting = slices.Delete(ti.waiting, i, i+1)
 	if w.link == 0 {
-		ti.routes.SendRouted(w.peer, &pb.Routed{Content: &pb.Routed_Redeemed{Redeemed: a}})
+		ti.routes.SendBack(w.over, w.peer, &pb.Routed{Content: &pb.Routed_Redeemed{Redeemed: a}})
 		return
 	}
 	if l := ti.links.Link(w.link); l != nil && l.State == link.LinkOpening {

@@ -27,12 +27,15 @@ type Machine struct {
 	Identity *certs.Identity
 	Key      certs.PublicKey
 	Address  string // where others reach it
-	NAT      NAT
-	Epoch    uint64 // of the last run
-	Process  *Process
-	Runs     []*Process              // all that ever ran
-	History  map[string][]*pb.Signed // what it has shown, by room, for those who come; nil: it keeps none
-	disk     disk
+	// Far is how much longer than others packets to and from it take, one way. Its links, and no others,
+	// report their round trips.
+	Far     time.Duration
+	NAT     NAT
+	Epoch   uint64 // of the last run
+	Process *Process
+	Runs    []*Process              // all that ever ran
+	History map[string][]*pb.Signed // what it has shown, by room, for those who come; nil: it keeps none
+	disk    disk
 	membership
 	number int32 // of its ID and key, see watch.go
 	side   uint8 // of a cut
@@ -160,7 +163,7 @@ func (p *Process) tick() {
 			e.finish(false, why)
 			i--
 		} else {
-			p.Core.Step(w.Now, core.Heard{Link: e.ID, Heard: e.alive.heard})
+			p.Core.Step(w.Now, core.Heard{Link: e.ID, Heard: e.alive.heard, RoundTrip: e.roundTrip()})
 		}
 		if p.Dead {
 			return

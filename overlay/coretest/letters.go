@@ -24,7 +24,8 @@ type disk struct {
 	outbox   []*letter // letters without a receipt
 	letters  map[string]bool
 	receipts map[string]bool
-	packets  map[string]bool // of links over others, by a search
+	packets  map[string]bool  // of links over others, by a search
+	repeats  map[certs.ID]int // the turn of receipts, drawn anew for a letter that came before
 
 	withdrawals uint64
 }
@@ -40,6 +41,7 @@ type letter struct {
 	to           *Machine
 	number, size int
 	way          way
+	tries        int // in vain
 }
 
 // way is how a letter goes.
@@ -79,13 +81,15 @@ func (p *Process) Send(to *Machine, number, size int) {
 // until its receipt has come.
 func (p *Process) Relay(to *Machine, number, size, times int) {
 	w, l := p.World, p.write(to, number, size, relayed)
+	tries := 0
 	var try func()
 	try = func() {
 		if p.Dead || times == 0 || !slices.Contains(p.disk.outbox, l) {
 			return
 		}
 		times--
-		p.route(l)
+		p.route(l, tries)
+		tries++
 		p.Drain()
 		w.At(w.Now+2*time.Second, try)
 	}
@@ -111,14 +115,17 @@ func (p *Process) Withdraw(to *Machine, number int) {
 }
 
 func (p *Process) write(to *Machine, number, size int, by way) *letter {
-	l := &letter{to, number, size, by}
+	l := &letter{to: to, number: number, size: size, way: by}
 	p.disk.outbox = append(p.disk.outbox, l)
 	p.tell("writes", number, to.ID)
 	return l
 }
 
-func (p *Process) route(l *letter) {
-	p.Core.Step(p.World.Now, core.Route{To: l.to.ID, Number: p.World.Rand.Uint64(), Sealed: sealed("letter", p.ID, l.to.ID, l.number, l.size)})
+func (p *Process) route(l *letter, tries int) {
+	l.tries = tries
+	p.Core.Step(p.World.Now, core.Route{
+		To: l.to.ID, Number: p.World.Rand.Uint64(), Sealed: sealed("letter", p.ID, l.to.ID, l.number, l.size), Tries: tries,
+	})
 }
 
 // deposit leaves a letter with others, after a withdrawal in other bytes than before: it is sealed
@@ -138,7 +145,7 @@ func (p *Process) again(id certs.ID, by way) {
 		case by == left:
 			p.deposit(l)
 		default:
-			p.route(l)
+			p.route(l, 0)
 		}
 		p.owesDrain = true
 	}
@@ -172,14 +179,23 @@ func (p *Process) takeEnvelope(e base.Envelope) {
 	id := pb.DepositID(e.Sealed)
 	deposited := custody.EnvelopeNumber(id) == e.Number
 	p.tell("gets an envelope", e.From, e.Number, deposited)
+	kind, from, _, number := heading(e.Sealed)
+	if kind == "receipt" && slices.ContainsFunc(p.disk.outbox, func(l *letter) bool { return l.to.ID == from && l.number == number && l.tries > 0 }) {
+		p.Core.Step(w.Now, core.Answered{By: from, Over: e.Over})
+	}
+	if kind == "letter" && p.disk.letters[fmt.Sprint(from, number)] {
+		if p.disk.repeats == nil {
+			p.disk.repeats = make(map[certs.ID]int)
+		}
+		p.disk.repeats[from] = w.Rand.IntN(16) // as package messaging
+	}
 	receipt := p.open(e.Sealed)
-	_, from, _, _ := heading(e.Sealed)
 	switch {
 	case deposited:
 		content := p.Identity.SignCollected(&pb.CollectedContent{Deposits: [][]byte{id[:]}, Key: p.Key[:]})
-		p.Core.Step(w.Now, core.Collect{Holder: e.From, Collected: &pb.Collected{Content: content, Receipts: receipt}})
+		p.Core.Step(w.Now, core.Collect{Holder: e.From, Over: e.Over, Collected: &pb.Collected{Content: content, Receipts: receipt}})
 	case receipt != nil:
-		p.Core.Step(w.Now, core.Route{To: from, Number: w.Rand.Uint64(), Sealed: receipt})
+		p.Core.Step(w.Now, core.Route{To: from, Number: w.Rand.Uint64(), Sealed: receipt, Tries: p.disk.repeats[from], Over: e.Over})
 	}
 	p.owesDrain = true
 }

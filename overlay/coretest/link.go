@@ -32,6 +32,15 @@ type End struct {
 // Ending reports whether one of the two sides has ended the connection, or will.
 func (e *End) Ending() bool { return e.gone || e.closing }
 
+// roundTrip is that of a link to or from a far machine; else 0, as if it was not known.
+func (e *End) roundTrip() time.Duration {
+	p, q := e.Process.Machine, e.Other.Process.Machine
+	if p.Far+q.Far == 0 {
+		return 0
+	}
+	return 2 * p.World.latency(p, q)
+}
+
 // parcel is something on its way to an end. One frame's parcel is shared by all its receivers.
 type parcel struct {
 	kind    carries

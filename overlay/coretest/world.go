@@ -191,7 +191,7 @@ func Latency(seed uint64, a, b int32) time.Duration {
 }
 
 func (w *World) latency(a, b *Machine) time.Duration {
-	return Latency(w.Seed, int32(a.Index), int32(b.Index))
+	return Latency(w.Seed, int32(a.Index), int32(b.Index)) + a.Far + b.Far
 }
 
 // packetSize is the payload of a QUIC packet of the smallest size that the protocol relies on.

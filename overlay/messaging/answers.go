@@ -12,6 +12,8 @@ type answer struct {
 	to       delivery.Addressee // the sender
 	holder   certs.ID           // the peer that has handed them over; empty: the sender itself
 	deposit  []byte             // the ID of the deposit handed over
+	over     uint64             // the connection over which these have come, the last of them
+	lost     int                // how many such were lost lately
 	receipts []*pb.Receipt      // none: the deposit was receipts itself
 }
 
@@ -58,6 +60,7 @@ func (list *answers) run() {
 			case b := <-list.waiting:
 				if b.to == a.to && b.holder == a.holder && len(a.receipts)+len(b.receipts) <= pb.MaxLetter && len(deposits) < pb.MaxLetter {
 					a.receipts, deposits = append(a.receipts, b.receipts...), append(deposits, b.deposit)
+					a.over, a.lost = b.over, b.lost
 					answers++
 					continue
 				}
@@ -86,10 +89,10 @@ func (list *answers) send(a answer, deposits [][]byte) {
 		return // the author repeats the message when there is a connection
 	}
 	if a.holder == "" {
-		e.cfg.Wish(LetterWish{To: a.to.ID, Sealed: sealed})
+		e.cfg.Wish(LetterWish{To: a.to.ID, Sealed: sealed, Tries: a.lost, Over: a.over})
 		return
 	}
 	key := e.cfg.Identity.Key()
 	word := e.cfg.Identity.SignCollected(&pb.CollectedContent{Deposits: deposits, Key: key[:]})
-	e.cfg.Wish(CollectWish{a.holder, &pb.Collected{Content: word, Receipts: sealed}})
+	e.cfg.Wish(CollectWish{a.holder, a.over, &pb.Collected{Content: word, Receipts: sealed}})
 }

@@ -19,6 +19,7 @@ const (
 // Letter is a sealed letter that has come over others.
 type Letter struct {
 	From   certs.ID // the peer that has sent it: its author, or a holder
+	Over   uint64   // the connection over which it has come, for the owner; 0: not known
 	Sealed []byte
 }
 
@@ -93,20 +94,20 @@ func (e *Engine) OpenLetter(letter Letter) error {
 	if len(l.GetReceipts()) > 0 {
 		if r := e.directory.existing(author.ID); r != nil {
 			for _, word := range l.GetReceipts() {
-				r.relayedReceipt(author.Key, word)
+				r.relayedReceipt(author.Key, word, letter.Over)
 			}
 		}
 	}
 	if len(l.GetMessages()) > 0 {
 		p := &delivery.Parcel{
 			Messages: l.GetMessages(), After: delivery.Position{Epoch: l.GetAfterEpoch(), Counter: l.GetAfterCounter()},
-			Answer: holder, Deposit: deposit,
+			Answer: holder, Deposit: deposit, Over: letter.Over,
 		}
 		if s := e.senders.of(author.Key, nil); s != nil {
 			s.offer(p, author)
 		}
 	} else if holder != "" {
-		e.answers.due(answer{to: author, holder: holder, deposit: deposit})
+		e.answers.due(answer{to: author, holder: holder, deposit: deposit, over: letter.Over})
 	}
 	return nil
 }

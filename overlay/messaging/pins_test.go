@@ -190,7 +190,7 @@ func TestOtherKeysGetNothing(t *testing.T) {
 	}
 	m := r.box.Oldest()
 	word := &pb.Receipt{Id: m.ID[:], Code: pb.ReceiptCode_DELIVERED}
-	r.relayedReceipt(secondKey, word)
+	r.relayedReceipt(secondKey, word, 0)
 	s := &messageStream{owed: []*delivery.Outgoing{m}}
 	r.direct.link = e.links[1]
 	if err := r.direct.answered(s, []*pb.PeerMessage{pb.Wrap(word)}, 0); err != nil || len(s.owed) > 0 {
@@ -207,11 +207,11 @@ func TestOtherKeysGetNothing(t *testing.T) {
 	if err := e.directory.Trust("bob"); err == nil || err.Error() != "bob has no other key than before" {
 		t.Errorf("trusted again: %v", err)
 	}
-	r.relayedReceipt(bobsKey, word)
+	r.relayedReceipt(bobsKey, word, 0)
 	if r.box.Len() != 1 {
 		t.Error("a receipt of the key before settles the message")
 	}
-	r.relayedReceipt(secondKey, word)
+	r.relayedReceipt(secondKey, word, 0)
 	if r.box.Len() != 0 {
 		t.Error("the receipt does not settle it")
 	}

@@ -41,8 +41,7 @@ type relayedLane struct {
 	begin    time.Duration // not before; 0: not wanted yet
 	sent     time.Duration // the last letter; 0: none
 	again    time.Duration // when it counts as lost
-	tries    int           // in a row that were
-	lost     int           // how many ever were: each next goes by way of another neighbour
+	tries    int           // in a row that were: each next goes by way of another neighbour
 	noDirect bool          // a dial has failed
 
 	opening  bool          // a link over others is
@@ -140,7 +139,7 @@ func (l *relayedLane) run() {
 				e.log.Warn("a message can't be sealed", "peer", string(next.to.ID), "error", err)
 				continue // and is tried again when its time is over
 			}
-			e.cfg.Wish(LetterWish{next.to.ID, sealed, next.lost})
+			e.cfg.Wish(LetterWish{To: next.to.ID, Sealed: sealed, Tries: next.tries})
 		}
 	}
 }
@@ -151,7 +150,7 @@ type relayStep struct {
 	batch []*delivery.Outgoing
 	after delivery.Position
 	to    delivery.Addressee
-	lost  int // letters so far
+	tries int // letters in a row that were lost
 }
 
 // next waits for what is to be done; false is the end.
@@ -173,7 +172,6 @@ func (l *relayedLane) next() (step relayStep, ok bool) {
 		case flying && now >= l.again:
 			r.box.Rewind(delivery.Relayed)
 			l.tries++
-			l.lost++
 			if l.noDirect {
 				r.tellAllWait(noWay)
 			}
@@ -182,7 +180,7 @@ func (l *relayedLane) next() (step relayStep, ok bool) {
 			return relayStep{}, true
 		case !flying && !l.awaitsLink():
 			step.batch, step.after = r.box.Take(delivery.Relayed, relayLimits)
-			step.to, step.lost = r.addressee(), l.lost
+			step.to, step.tries = r.addressee(), l.tries
 			l.sent, l.again = now, now+l.patience()
 			return step, true
 		case !flying:

@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,15 +25,19 @@ type sender struct {
 	inbox   delivery.Inbox
 	counted int                // bytes that wait in the inbox, as counted in senders.early
 	author  delivery.Addressee // for receipts over others
+	repeats int                // the turn of receipts, drawn anew when a parcel comes though it had its receipts
+	forget  time.Duration      // when that begins anew
 	keeping chan struct{}      // closed when the gaps that are being stored are safe; nil: none are
 	wakes   map[*reader]struct{}
 }
 
 // Bounds of the memory of peers that write to us (guesses).
 const (
-	maxSenders  = 1 << 16  // busy senders; of as many others a mark is kept
-	MaxEarly    = 16 << 20 // bytes of letters of all senders that wait for earlier ones
-	sendersSeen = 64       // looked at to find one that can be forgotten
+	maxSenders  = 1 << 16         // busy senders; of as many others a mark is kept
+	MaxEarly    = 16 << 20        // bytes of letters of all senders that wait for earlier ones
+	sendersSeen = 64              // looked at to find one that can be forgotten
+	lostFor     = 5 * time.Minute // receipts that were lost have the next ones go by another way
+	maxTurn     = 15              // ways that receipts take behind the first peer, a guess
 )
 
 // senders holds the senders that are remembered.
@@ -322,14 +327,30 @@ func (s *sender) takeParcel(p *delivery.Parcel) {
 	for _, m := range p.Messages {
 		delivery.Empty(m) // it may have to wait for long
 	}
-	if s.inbox.Owe(p) {
+	if s.inbox.Owe(p) { // all have been shown before, so that it has missed the receipts
+		s.repeated()
 		s.answer(p)
 	}
 }
 
+// repeated notes that receipts were lost on their way. The turn of the next ones is drawn: one that is
+// counted could stay in step with the turns of the letters that they answer, and miss a way for ever. s.mu
+// is held.
+func (s *sender) repeated() {
+	s.repeats, s.forget = 1+rand.IntN(maxTurn), s.engine.now()+lostFor
+}
+
+// missed is the turn of the next receipt, 0 if none was lost lately. s.mu is held.
+func (s *sender) missed() int {
+	if s.engine.now() >= s.forget {
+		return 0
+	}
+	return s.repeats
+}
+
 // answer sends the receipts of a parcel. s.mu is held.
 func (s *sender) answer(p *delivery.Parcel) {
-	s.engine.answers.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, receipts: p.Receipts()})
+	s.engine.answers.due(answer{to: s.author, holder: p.Answer, deposit: p.Deposit, over: p.Over, lost: s.missed(), receipts: p.Receipts()})
 }
 
 // handle notes that the program has handled the messages up to one: first in the state

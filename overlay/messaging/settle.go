@@ -84,15 +84,20 @@ func receiptOf(r *pb.Receipt, relayed bool) delivery.Receipt {
 	return delivery.Receipt{Refused: r.GetCode() != pb.ReceiptCode_DELIVERED, Reason: r.GetReason(), Relayed: relayed}
 }
 
-// relayedReceipt takes a receipt that has come over others, from the peer of that key.
-func (r *receiver) relayedReceipt(from certs.PublicKey, word *pb.Receipt) {
+// relayedReceipt takes a receipt that has come over others, from the peer of that key, and by that
+// connection.
+func (r *receiver) relayedReceipt(from certs.PublicKey, word *pb.Receipt, over uint64) {
 	r.mu.Lock()
 	p, ok := r.box.PositionOf(MessageID(word.GetId()))
 	if !ok || r.key != from || !settles(word) {
 		r.mu.Unlock()
 		return
 	}
+	again := r.relayed.tries > 0
 	r.settled(r.settle(nil, p, receiptOf(word, true), r.engine.now()))
+	if again && over != 0 {
+		r.engine.cfg.Wish(AnsweredWish{r.to, over})
+	}
 }
 
 // expire reports messages that have waited too long.

@@ -20,7 +20,15 @@ type LinkWish struct{ To certs.ID }
 type LetterWish struct {
 	To     certs.ID
 	Sealed []byte
-	Tries  int // how many letters to the peer had no answer
+	Tries  int    // how many letters to the peer had no answer, since the last that had; of answers, how many ever
+	Over   uint64 // the connection over which came what it answers; 0: it answers nothing
+}
+
+// AnsweredWish: letters to a peer had no answer, and now one has, over that connection. So the ways that
+// the others have taken lead nowhere.
+type AnsweredWish struct {
+	By   certs.ID
+	Over uint64
 }
 
 // CarryWish: a link over others is wanted for the messages to a peer. The owner brings one up, or
@@ -41,6 +49,7 @@ func (w CarryWish) Failed() {
 // CollectWish: the holder that has handed over deposits for us must learn that they have come.
 type CollectWish struct {
 	Holder certs.ID
+	Over   uint64 // the connection over which they have come
 	Word   *pb.Collected
 }
 
@@ -64,6 +73,7 @@ type WithdrawWish struct {
 
 func (LinkWish) isWish()     {}
 func (LetterWish) isWish()   {}
+func (AnsweredWish) isWish() {}
 func (CarryWish) isWish()    {}
 func (CollectWish) isWish()  {}
 func (DepositWish) isWish()  {}

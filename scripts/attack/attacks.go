@@ -6,5 +6,6 @@ var attacks = []*attack{
 	firstbyte, amplification, logflood,
 	slots, unread, silent,
 	fill, crowd,
+	swallow, accusers,
 	reflector, multicast,
 }

@@ -14,7 +14,7 @@ import (
 	"quicpeer/scripts/netlab"
 )
 
-// The reflector's reflectors, and how long it is watched.
+// The reflector's inventions, and how long it is watched.
 const (
 	reflectors      = 40
 	victimAddresses = 16 // of each invention, all in one /16
@@ -84,7 +84,7 @@ var reflector = &attack{
 	},
 }
 
-// playReflector says its reflectors to all honest peers, and answers pings in their name.
+// playReflector says its inventions to all honest peers, and answers pings in their name.
 func playReflector(p *player) error {
 	l := newLiar("mallory")
 	if err := p.open(l); err != nil {

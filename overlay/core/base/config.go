@@ -154,6 +154,7 @@ type Joining struct {
 // It may come before Ready, and more than once.
 type Envelope struct {
 	From   certs.ID
+	Over   LinkID // the last part of it
 	Number uint64
 	Sealed []byte
 }

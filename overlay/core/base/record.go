@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -53,10 +54,11 @@ type Record struct {
 	Addresses []string
 	Observed  []string // see pb.Record
 	Sealing   certs.SealingKey
-	Visitor   bool      // see overlay/core/visitors.go
-	TakesData bool      // pb.FeatureData
-	Rooms     []string  // in order
-	Tags      string    // the program's own bytes
+	Visitor   bool     // see overlay/core/visitors.go
+	TakesData bool     // pb.FeatureData
+	Rooms     []string // in order
+	Tags      string   // the program's own bytes
+	RoundTrip time.Duration
 	Standing  *Standing // in a private network; nil: it has shown no pass
 	Signed    *pb.Signed
 	Tag       uint64
@@ -73,13 +75,18 @@ func OpenRecord(signed *pb.Signed) (*Record, error) {
 	return NewRecord(r, signed), nil
 }
 
+// MaxRoundTrip bounds what a record may say of its peer's round trips, a guess: it delays the news that
+// the peer is lost.
+const MaxRoundTrip = 2 * time.Second
+
 func NewRecord(r *pb.Record, signed *pb.Signed) *Record {
 	var sealing certs.SealingKey
 	copy(sealing[:], r.GetSealingKey()) // all of it, or there is none
 	return &Record{
 		ID: certs.ID(r.GetId()), Key: certs.PublicKey(r.GetKey()), Network: r.GetNetwork(), Type: r.GetType(),
 		Epoch: r.GetEpoch(), Nonce: r.GetNonce(), Seq: r.GetSeq(), Addresses: r.GetAddresses(), Observed: r.GetObserved(), Sealing: sealing, Visitor: r.GetVisitor(),
-		TakesData: slices.Contains(r.GetFeatures(), pb.FeatureData), Rooms: r.GetRooms(), Tags: string(r.GetTags()), Signed: signed, Tag: TagOf(certs.ID(r.GetId())),
+		TakesData: slices.Contains(r.GetFeatures(), pb.FeatureData), Rooms: r.GetRooms(), Tags: string(r.GetTags()),
+		RoundTrip: min(time.Duration(r.GetRoundTrip())*time.Millisecond, MaxRoundTrip), Signed: signed, Tag: TagOf(certs.ID(r.GetId())),
 		Tie: binary.BigEndian.Uint64(signed.GetSignature()),
 	}
 }

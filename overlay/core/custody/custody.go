@@ -88,6 +88,7 @@ type kept struct {
 	left  time.Duration // when it was left, or left again
 	next  time.Duration // when it is handed over, while the receiver is here
 	pause time.Duration
+	tries int // in vain
 }
 
 // size is how much it counts while it is on its way.
@@ -228,7 +229,7 @@ func (cu *Custody) HandOver() {
 		epoch := cu.table.ShownEpoch(s.receiver, s.key)
 		if epoch != s.epoch { // another run of it, or it has gone
 			for _, k := range s.Deposits {
-				k.next, k.pause = 0, 0
+				k.next, k.pause, k.tries = 0, 0, 0
 			}
 		}
 		if s.epoch = epoch; epoch != 0 {
@@ -327,14 +328,15 @@ func (cu *Custody) handOverTo(s *shelf) {
 			continue
 		}
 		cu.Happen(base.Staying{})
-		cu.relay.Route(s.receiver, EnvelopeNumber(k.ID), k.Deposit.GetSealed(), 0)
+		cu.relay.Route(s.receiver, EnvelopeNumber(k.ID), k.Deposit.GetSealed(), k.tries, 0)
+		k.tries++
 	}
 }
 
 // Collect handles Collect.
-func (cu *Custody) Collect(holder certs.ID, collected *pb.Collected) {
+func (cu *Custody) Collect(holder certs.ID, over base.LinkID, collected *pb.Collected) {
 	if holder != cu.Cfg.ID {
-		cu.routes.SendRouted(holder, &pb.Routed{Content: &pb.Routed_Collected{Collected: collected}})
+		cu.routes.SendBack(over, holder, &pb.Routed{Content: &pb.Routed_Collected{Collected: collected}})
 	}
 }
 

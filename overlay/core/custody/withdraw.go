@@ -40,6 +40,7 @@ type copies struct {
 	asked    int           // so many of the first ones
 	next     time.Duration // no question before
 	pause    time.Duration
+	tries    int // in vain
 }
 
 // former is a holder that does not count any more, and may still have the first deposits.
@@ -99,7 +100,7 @@ func (cu *Custody) askBack() {
 		switch waits := cu.isLeaving(c.receiver) && cu.Now < c.from+withdrawMost; {
 		case !c.due || cu.Now < c.from || waits:
 		case cu.table.ShownEpoch(c.holder, c.key) == 0:
-			c.next, c.pause = 0, 0
+			c.next, c.pause, c.tries = 0, 0, 0
 		case cu.Now >= c.next:
 			c.pause = min(max(2*c.pause, handAgain), handAgainAtMost)
 			c.next = cu.Now + c.pause
@@ -110,7 +111,8 @@ func (cu *Custody) askBack() {
 				content.Deposits = append(content.Deposits, c.ids[i][:])
 			}
 			m := &pb.Withdraw{Content: cu.Cfg.Identity.SignWithdraw(content), Number: c.number}
-			cu.routes.SendRouted(c.holder, &pb.Routed{Content: &pb.Routed_Withdraw{Withdraw: m}})
+			cu.routes.SendAround(c.holder, &pb.Routed{Content: &pb.Routed_Withdraw{Withdraw: m}}, c.tries)
+			c.tries++
 		}
 	}
 }
@@ -144,7 +146,7 @@ func (cu *Custody) ReceiveWithdrawn(from certs.ID, m *pb.Withdrawn) {
 			return
 		}
 		cu.copied -= c.asked
-		c.ids, c.asked, c.next, c.pause = c.ids[c.asked:], 0, 0, 0
+		c.ids, c.asked, c.next, c.pause, c.tries = c.ids[c.asked:], 0, 0, 0, 0
 		cu.Wake(cu.Now)
 		return
 	}
@@ -152,7 +154,7 @@ func (cu *Custody) ReceiveWithdrawn(from certs.ID, m *pb.Withdrawn) {
 
 // ReceiveWithdraw drops deposits that their depositor takes back. The signature is checked only if
 // the list names something that we keep of that key, so that others can't make us work.
-func (cu *Custody) ReceiveWithdraw(from certs.ID, m *pb.Withdraw) {
+func (cu *Custody) ReceiveWithdraw(over base.LinkID, from certs.ID, m *pb.Withdraw) {
 	content, err := pb.ParseWithdraw(m.GetContent())
 	if err != nil {
 		return // routed, so the culprit is not known
@@ -177,5 +179,5 @@ func (cu *Custody) ReceiveWithdraw(from certs.ID, m *pb.Withdraw) {
 		})
 	}
 	cu.clearShelves()
-	cu.routes.SendRouted(from, &pb.Routed{Content: &pb.Routed_Withdrawn{Withdrawn: &pb.Withdrawn{Number: m.GetNumber()}}})
+	cu.routes.SendBack(over, from, &pb.Routed{Content: &pb.Routed_Withdrawn{Withdrawn: &pb.Withdrawn{Number: m.GetNumber()}}})
 }

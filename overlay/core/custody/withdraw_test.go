@@ -64,7 +64,7 @@ func TestWithdrawn(t *testing.T) {
 		}
 	}
 	for range 2 {
-		b.ReceiveWithdraw("ann", withdrawnBy("ann", anns, eves, sealedBytes(9, 9)))
+		b.ReceiveWithdraw(1, "ann", withdrawnBy("ann", anns, eves, sealedBytes(9, 9)))
 		b.drain()
 		if frames := b.sent(ann); len(frames) != 1 || frames[0].GetRouted().GetWithdrawn().GetNumber() != 7 {
 			t.Fatalf("the answer is %v", frames)
@@ -112,7 +112,7 @@ func TestWithdrawOfAnothers(t *testing.T) {
 		b.comes("eve", 1)
 		sealed := sealedBytes(1, 100)
 		b.takes(ann, deposit("zoe", sealed))
-		b.ReceiveWithdraw("eve", forge(sealed))
+		b.ReceiveWithdraw(1, "eve", forge(sealed))
 		if b.drain(); len(b.out.Custody) != 0 {
 			t.Errorf("%s: dropped", name)
 		}
@@ -141,8 +141,8 @@ func TestReceiptsAreNotWithdrawn(t *testing.T) {
 		t.Fatal(err)
 	}
 	content.Key = make([]byte, 32) // the key of a deposit without depositor
-	b.ReceiveWithdraw("eve", &pb.Withdraw{Content: identity("eve").SignWithdraw(content)})
-	b.ReceiveWithdraw("ann", w)
+	b.ReceiveWithdraw(1, "eve", &pb.Withdraw{Content: identity("eve").SignWithdraw(content)})
+	b.ReceiveWithdraw(1, "ann", w)
 	if b.drain(); len(b.out.Custody) != 0 {
 		t.Error("receipts are dropped")
 	}

@@ -3,6 +3,7 @@
 package detect
 
 import (
+	"slices"
 	"time"
 
 	"quicpeer/overlay/core/base"
@@ -22,6 +23,7 @@ const (
 	unusedAfter    = 5 * time.Second  // for a link that has never been used
 	askTimeout     = 10 * time.Second // for the answer to a request for neighbourhood
 	doubtedAtOnce  = 3                // probed in a tick
+	maxChecks      = 512              // that wait for a probe since their leases are over: as many are probed in a minute
 	orphansChecked = 3                // of the neighbours of each peer that fell silent in a storm
 )
 
@@ -207,6 +209,16 @@ func (dt *Detector) Probe() {
 	})
 	if e != nil {
 		dt.probes.start(e, dt.Now < dt.alarmTill)
+	}
+}
+
+// Check finds out whether a peer lives whose lease is over.
+func (dt *Detector) Check(e *table.Entry) {
+	switch l := dt.links.LinkTo(e.Record.Key); {
+	case l != nil && !l.Quiet:
+		e.Said = dt.Now
+	case len(dt.Doubted) < maxChecks && !slices.Contains(dt.Doubted, e):
+		dt.Doubted = append(dt.Doubted, e)
 	}
 }
 

@@ -55,16 +55,23 @@ type probe struct {
 
 	// Our own evidence: a silent link, or pings and a dial without an answer.
 	own    bool
-	number uint64 // of the pings
+	number uint64      // of the pings
+	over   base.LinkID // the first one has gone
 	tries  int
 	next   time.Duration // the next try
 
 	witnesses []witness
 	nextRound time.Duration
-	asked     int        // rounds of questions so far
-	rounds    int        // rounds of strangers so far
-	Askers    []certs.ID // peers that wait for the outcome
+	asked     int     // rounds of questions so far
+	rounds    int     // rounds of strangers so far
+	Askers    []asker // peers that wait for the outcome
 	fresh     time.Duration
+}
+
+// asker is a peer that has asked about another, and the link over which its question has come.
+type asker struct {
+	id   certs.ID
+	over base.LinkID
 }
 
 // witness is a peer that is asked about another.
@@ -183,12 +190,21 @@ func (pr *Probes) try(p *probe) {
 }
 
 func (pr *Probes) ping(p *probe) {
-	pr.routes.SendRouted(p.subject.Record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: p.number, Key: p.subject.Record.Key[:]}}})
+	m := &pb.Ping{Number: p.number, Key: p.subject.Record.Key[:]}
+	over := pr.routes.SendAround(p.subject.Record.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: m}}, p.tries)
+	if p.tries == 0 {
+		p.over = over
+	}
 }
 
-func (pr *Probes) ReceivePong(from certs.ID, m *pb.Ping) {
+// ReceivePong takes the answer to a ping. One that comes by another way than that of the first ping answers
+// the second.
+func (pr *Probes) ReceivePong(over base.LinkID, from certs.ID, m *pb.Ping) {
 	for _, p := range pr.List {
 		if !p.ended && p.number == m.GetNumber() && p.subject.Record.ID == from {
+			if p.tries > 1 && p.over != over {
+				pr.routes.Swallowed(p.over)
+			}
 			pr.heardOf(p)
 		}
 	}
@@ -197,6 +213,9 @@ func (pr *Probes) ReceivePong(from certs.ID, m *pb.Ping) {
 // heardOf ends a probe, since the peer is alive, and answers those that have asked.
 func (pr *Probes) heardOf(p *probe) {
 	p.ended = true
+	if e := p.subject; e.Alive() && pr.Now-e.Said >= table.Lease {
+		e.Said = pr.Now // it has not renewed it, or somebody has lied about its age
+	}
 	pr.answerAll(p, true)
 	pr.Happen(Lives{p.subject})
 }
@@ -292,16 +311,17 @@ func (pr *Probes) askAll(p *probe) {
 		if most--; most < 0 {
 			return
 		}
-		w.unanswered++
 		r := p.subject.Record
-		pr.routes.SendRouted(w.id, &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{
+		pr.routes.SendAround(w.id, &pb.Routed{Content: &pb.Routed_Question{Question: &pb.Question{
 			Subject: r.Key[:], Id: string(r.ID), Epoch: r.Epoch, Seq: r.Seq,
-		}}}, r.ID)
+		}}}, w.unanswered, r.ID)
+		w.unanswered++
 	}
 }
 
 // ReceiveQuestion answers whether we hear the peer: over a link, or by a probe of our own.
-func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
+func (pr *Probes) ReceiveQuestion(over base.LinkID, from certs.ID, m *pb.Question) {
+	by := asker{from, over}
 	e := pr.table.Get(certs.ID(m.GetId()), certs.PublicKey(m.GetSubject()))
 	if e == nil || e.Over() || e.Record.Epoch != m.GetEpoch() || e.Record.Seq != m.GetSeq() || pr.doubt.Doubtful() {
 		return // the flood brings later news to the asker; without the entry we can't know
@@ -309,10 +329,10 @@ func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
 	l := pr.links.LinkTo(e.Record.Key)
 	switch {
 	case e == pr.table.Self || l != nil && l.HeardLately(pr.Now):
-		pr.answer(from, e.Record, true)
+		pr.answer(by, e.Record, true)
 	case l != nil && pr.mayHear(l): // perhaps we can't hear: others have to say
 	case l != nil:
-		pr.answer(from, e.Record, false)
+		pr.answer(by, e.Record, false)
 	default:
 		p := pr.of(e)
 		if p == nil {
@@ -321,9 +341,9 @@ func (pr *Probes) ReceiveQuestion(from certs.ID, m *pb.Question) {
 		switch {
 		case p == nil:
 		case p.own:
-			pr.answer(from, e.Record, false)
-		case len(p.Askers) < MaxAskers && !slices.Contains(p.Askers, from):
-			p.Askers = append(p.Askers, from)
+			pr.answer(by, e.Record, false)
+		case len(p.Askers) < MaxAskers && !slices.ContainsFunc(p.Askers, func(a asker) bool { return a.id == from }):
+			p.Askers = append(p.Askers, by)
 			if !p.urgent {
 				p.urgent, p.next = true, pr.Now
 				pr.Wake(pr.Now)
@@ -338,12 +358,12 @@ func (pr *Probes) mayHear(l *link.Link) bool {
 }
 
 // answer tells a peer that has asked whether we hear the subject.
-func (pr *Probes) answer(to certs.ID, r *base.Record, fresh bool) {
+func (pr *Probes) answer(to asker, r *base.Record, fresh bool) {
 	var avoid []certs.ID
 	if !fresh {
 		avoid = append(avoid, r.ID)
 	}
-	pr.routes.SendRouted(to, &pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{
+	pr.routes.SendBack(to.over, to.id, &pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{
 		Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Fresh: fresh,
 	}}}, avoid...)
 }

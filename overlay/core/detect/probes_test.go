@@ -188,7 +188,7 @@ func TestPings(t *testing.T) {
 		number uint64
 		ends   bool
 	}{{"p9", p.number + 1, false}, {"p8", p.number, false}, {"p9", p.number, true}} {
-		if r.probes.ReceivePong(test.from, &pb.Ping{Number: test.number}); p.ended != test.ends {
+		if r.probes.ReceivePong(1, test.from, &pb.Ping{Number: test.number}); p.ended != test.ends {
 			t.Errorf("a pong %d of %s ends it: %v", test.number, test.from, p.ended)
 		}
 	}
@@ -248,7 +248,7 @@ func TestAskers(t *testing.T) {
 			t.Fatalf("answers %v, %d probes", got, len(r.probes.List))
 		}
 		if heard {
-			r.probes.ReceivePong(idOf(about), &pb.Ping{Number: r.probes.List[0].number})
+			r.probes.ReceivePong(1, idOf(about), &pb.Ping{Number: r.probes.List[0].number})
 		} else {
 			r.pass(2*pingTimeout+time.Second/2, other)
 		}

@@ -78,5 +78,8 @@ func (ch *Change) SuspectFrom(db *Doubt) {
 		}
 	case e.Side != nil:
 		e.Side.Suspicion = table.Suspicion{}
+		if ch.Refutes() && db.Now < ch.Said+table.SuspectAlone+base.MaxRoundTrip { // it was not away
+			e.Side.Refuted = db.Now
+		}
 	}
 }

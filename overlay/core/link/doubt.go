@@ -61,11 +61,19 @@ func (db *Doubt) Doubtful() bool { return db.Deaf || db.Score >= WorstHealth }
 
 // GiveTime decides how long a suspect may refute. Two accusers of an old LOST are as good as one:
 // where two halves of a network meet there are many suspects, who all refute at once. So are any
-// number of a suspect that we hear ourselves: theirs is the bad path.
+// number of a suspect that we hear ourselves, theirs is the bad path, and of one that such were wrong
+// about just now. Accusers can be invented. So what a suspect gets in any case is the time that its word
+// takes to come, where it or we are far away from most others.
 func (db *Doubt) GiveTime(e *table.Entry) {
-	e.Side.Until = e.Side.Since + table.SuspectAlone
+	give, far := table.SuspectAlone, e.Record.RoundTrip+db.links.table.Self.Record.RoundTrip
 	l := db.links.LinkTo(e.Record.Key)
-	if heard := l != nil && l.HeardLately(db.Now); len(e.Side.Accusers) > 1 && !heard && e.Side.Since < e.Said+table.SuspectAlone {
-		e.Side.Until = e.Side.Since + min(db.Stretch(table.SuspectFor), table.SuspectMost)
+	if l != nil {
+		far = max(far, min(l.RoundTrip, base.MaxRoundTrip))
 	}
+	heard := l != nil && l.HeardLately(db.Now)
+	refuted := e.Side.Refuted > 0 && db.Now < e.Side.Refuted+table.RefutedFor
+	if len(e.Side.Accusers) > 1 && !heard && !refuted && e.Side.Since < e.Said+table.SuspectAlone {
+		give = min(db.Stretch(table.SuspectFor), table.SuspectMost)
+	}
+	e.Side.Until = e.Side.Since + give + far
 }

@@ -102,6 +102,61 @@ func TestGiveTime(t *testing.T) {
 	}
 }
 
+// TestGiveTimeToTheFar: a suspect gets the time that its word takes to us, as it and we have said, or as
+// the link between us has it; and after it has refuted for a while more.
+func TestGiveTimeToTheFar(t *testing.T) {
+	const began, second = time.Hour, time.Second
+	for _, test := range []struct {
+		accusers      int
+		theirs, ours  time.Duration
+		link, refuted time.Duration // 0: without a link; never
+		want          time.Duration
+	}{
+		{2, second, 0, 0, 0, table.SuspectFor + second},
+		{2, second, 400 * time.Millisecond, 0, 0, table.SuspectFor + 1400*time.Millisecond},
+		{1, second, 0, 0, 0, table.SuspectAlone + second},
+		{2, 0, 0, 500 * time.Millisecond, 0, table.SuspectFor + 500*time.Millisecond},
+		{2, second, 0, 500 * time.Millisecond, 0, table.SuspectFor + second},
+		{2, 0, 0, 3 * second, 0, table.SuspectFor + base.MaxRoundTrip},
+		{2, 0, 0, 0, began - table.RefutedFor + 1, table.SuspectAlone},
+		{2, 0, 0, 0, began - table.RefutedFor, table.SuspectFor},
+	} {
+		ls := newLinks(2)
+		ls.Now = began
+		self := *ls.table.Self.Record
+		self.RoundTrip = test.ours
+		ls.table.Self.Record = &self
+		if test.link > 0 {
+			l := ls.add(1)
+			l.RoundTrip, l.Heard = test.link, -time.Hour
+		}
+		e := ls.entry(1)
+		record := *e.Record
+		record.RoundTrip = test.theirs
+		e.Record, e.State, e.Said = &record, pb.AnnouncementType_LOST, began
+		e.With().Suspicion = table.Suspicion{Accusers: make([]certs.ID, test.accusers), Since: began}
+		e.With().Refuted = test.refuted
+		if NewDoubt(ls.Env, ls).GiveTime(e); e.Our().Until != began+test.want {
+			t.Errorf("%+v: until %v after it began", test, e.Our().Until-began)
+		}
+	}
+}
+
+// TestRefuted: a peer that was called lost and is back at once has refuted; one that was away has not.
+func TestRefuted(t *testing.T) {
+	for back, refuted := range map[time.Duration]bool{table.SuspectFor: true, table.SuspectAlone: true, time.Minute: false} {
+		ls := newLinks(0)
+		db := NewDoubt(ls.Env, ls)
+		e := table.NewEntry(recordOf(1), pb.AnnouncementType_JOIN, 0)
+		e.With()
+		ch := &Change{Entry: e, Was: base.Version{State: pb.AnnouncementType_LOST}, Said: time.Hour, News: News{Record: e.Record, State: pb.AnnouncementType_JOIN}}
+		ls.Now = time.Hour + back
+		if ch.SuspectFrom(db); (e.Our().Refuted == ls.Now) != refuted {
+			t.Errorf("back after %v: it has refuted at %v", back, e.Our().Refuted)
+		}
+	}
+}
+
 // TestSuspectFrom: a suspicion begins when a living peer is called lost, and is over when it is
 // here; one more LOST gives no more time.
 func TestSuspectFrom(t *testing.T) {

@@ -269,10 +269,14 @@ func (ls *Links) Distance(e *table.Entry) uint8 {
 	return best
 }
 
-// SetHops stores how far a neighbour is from a peer.
+// SetHops stores how far a neighbour is from a peer: from another than itself one link at least, whatever
+// it says.
 func (ls *Links) SetHops(e *table.Entry, from *Link, hops uint32) {
 	if from == nil || !from.Neighbour || from.Slot < 0 || e == ls.table.Self {
 		return
+	}
+	if from.Key != e.Record.Key {
+		hops = max(hops, 1)
 	}
 	old, h := e.Hops[from.Slot], uint8(min(hops, table.NoWay))
 	if h == old {

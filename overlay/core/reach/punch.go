@@ -56,7 +56,11 @@ func (re *Reach) mustMeet(e *table.Entry) bool {
 func (re *Reach) connect(d *link.Dial) bool {
 	number, own := re.Cfg.Rand.Uint64(), re.Cfg.Identity.Key()
 	k := &pb.Connect{Number: number, Key: own[:], Observed: re.where.latest()}
-	if !re.routes.SendRouted(d.Peer, &pb.Routed{Content: &pb.Routed_Connect{Connect: k}}) {
+	tries := 0
+	if e := re.table.Get(d.Peer, d.Key); e != nil {
+		tries = e.Our().Failures
+	}
+	if re.routes.SendAround(d.Peer, &pb.Routed{Content: &pb.Routed_Connect{Connect: k}}, tries) == 0 {
 		return false
 	}
 	re.Note(base.Debug, "called over the overlay", "peer", string(d.Peer))
@@ -85,7 +89,7 @@ func (re *Reach) Introduce(l *link.Link, m *pb.Routed) bool {
 	re.links.Send(called, &pb.Sync{
 		Number: k.GetNumber(), Id: m.GetFrom(), Key: k.GetKey(), Observed: k.GetObserved(), After: after(max(back-there, 0)),
 	})
-	re.routes.SendRouted(certs.ID(m.GetFrom()), &pb.Routed{Content: &pb.Routed_Sync{Sync: &pb.Sync{
+	re.routes.SendBack(l.ID, certs.ID(m.GetFrom()), &pb.Routed{Content: &pb.Routed_Sync{Sync: &pb.Sync{
 		Number: k.GetNumber(), Id: m.GetTo(), Key: called.Key[:], Observed: []string{called.Address}, After: after(max(there-back, 0)),
 	}}})
 	return true

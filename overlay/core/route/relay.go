@@ -65,17 +65,29 @@ func (rl *Relay) CanRoute(to certs.ID, sealed []byte) bool {
 	return known && to != rl.Cfg.ID && len(sealed) > 0 && len(sealed) <= pb.MaxPart*pb.MaxParts
 }
 
-// Route sends something that CanRoute has allowed, as SendAround after so many tries. False says that
-// nothing leads there.
-func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte, tries int) bool {
+// Route sends something that CanRoute has allowed, as SendAround after so many tries; or as SendBack, if it
+// answers something that has come over a link. False says that nothing leads there.
+func (rl *Relay) Route(to certs.ID, number uint64, sealed []byte, tries int, over base.LinkID) bool {
+	var l *link.Link
+	var turn uint32
 	parts := (len(sealed) + pb.MaxPart - 1) / pb.MaxPart
 	for i := range parts {
 		part := sealed[i*pb.MaxPart : min(len(sealed), (i+1)*pb.MaxPart)]
-		if !rl.routes.SendAround(to, &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
+		m := &pb.Routed{Content: &pb.Routed_Envelope{Envelope: &pb.Envelope{
 			Number: number, Part: uint32(i), Parts: uint32(parts), Sealed: part,
-		}}}, tries) {
+		}}}
+		rl.routes.address(to, m, nil)
+		if l = rl.routes.letterOver(m, tries, over); l == nil {
 			return false
 		}
+		turn = m.GetTurn()
+		rl.routes.send(l, m)
+	}
+	switch {
+	case over == 0:
+		rl.routes.tried(to, l, turn, tries)
+	case tries > 0: // it is small, and there may not be many more: the best way may be right by now
+		return rl.Route(to, number, sealed, 0, over)
 	}
 	return true
 }
@@ -97,7 +109,9 @@ func (rl *Relay) PassOn(l *link.Link, m *pb.Routed) {
 		rl.Note(base.Debug, "too many routed frames from one link, dropped", "peer", string(l.Peer))
 		return
 	}
-	own := &pb.Routed{From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Content: m.Content}
+	own := &pb.Routed{
+		From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Turn: m.Turn, Content: m.Content,
+	}
 	own.ProtoReflect().SetUnknown(m.ProtoReflect().GetUnknown())
 	if k := proto.CloneOf(own.GetConnect()); k != nil {
 		k.Took = min(k.Took, pb.MaxAfter) + uint32((l.RoundTrip / 2).Milliseconds())
@@ -114,11 +128,11 @@ func (rl *Relay) PassOn(l *link.Link, m *pb.Routed) {
 }
 
 // ReceiveEnvelope takes a part of an envelope for us. All parts but the last are full.
-func (rl *Relay) ReceiveEnvelope(from certs.ID, m *pb.Envelope) {
+func (rl *Relay) ReceiveEnvelope(over base.LinkID, from certs.ID, m *pb.Envelope) {
 	last := m.GetPart() == m.GetParts()-1
 	switch {
 	case m.GetParts() == 1:
-		rl.Out.Envelopes = append(rl.Out.Envelopes, base.Envelope{From: from, Number: m.GetNumber(), Sealed: m.GetSealed()})
+		rl.Out.Envelopes = append(rl.Out.Envelopes, base.Envelope{From: from, Over: over, Number: m.GetNumber(), Sealed: m.GetSealed()})
 		return
 	case !last && len(m.GetSealed()) != pb.MaxPart:
 		return
@@ -137,7 +151,7 @@ func (rl *Relay) ReceiveEnvelope(from certs.ID, m *pb.Envelope) {
 	rl.Bytes += len(m.GetSealed())
 	if p.have == len(p.parts) {
 		rl.dropPartial(slices.Index(rl.Partials, p))
-		rl.Out.Envelopes = append(rl.Out.Envelopes, base.Envelope{From: from, Number: p.number, Sealed: slices.Concat(p.parts...)})
+		rl.Out.Envelopes = append(rl.Out.Envelopes, base.Envelope{From: from, Over: over, Number: p.number, Sealed: slices.Concat(p.parts...)})
 	}
 	for rl.Bytes > MaxPartialsB {
 		rl.dropPartial(0)

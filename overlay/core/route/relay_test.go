@@ -55,7 +55,7 @@ func TestRoute(t *testing.T) {
 		x.linkTo(1)
 		x.Out.Frames = nil
 		sealed := sealedBytes(1, size)
-		if !x.Route("p2", 7, sealed, 0) {
+		if !x.Route("p2", 7, sealed, 0, 0) {
 			t.Fatalf("%d bytes have no way", size)
 		}
 		parts := x.sent(t)["p1"]
@@ -66,7 +66,7 @@ func TestRoute(t *testing.T) {
 			if len(y.Out.Envelopes) > 0 {
 				t.Fatalf("%d bytes: whole before the last part", size)
 			}
-			y.ReceiveEnvelope("p0", parts[i].GetEnvelope())
+			y.ReceiveEnvelope(1, "p0", parts[i].GetEnvelope())
 		}
 		if len(y.Out.Envelopes) != 1 || !bytes.Equal(y.Out.Envelopes[0].Sealed, sealed) || y.Out.Envelopes[0].From != "p0" || y.Out.Envelopes[0].Number != 7 {
 			t.Errorf("%d bytes: %d envelopes came", size, len(y.Out.Envelopes))
@@ -134,7 +134,7 @@ func TestPartialsAreBounded(t *testing.T) {
 	part := sealedBytes(1, pb.MaxPart)
 	receive := func(from string, e *pb.Envelope) {
 		t.Helper()
-		x.ReceiveEnvelope(certs.ID(from), e)
+		x.ReceiveEnvelope(1, certs.ID(from), e)
 		bytes, of := 0, make(map[certs.ID]int)
 		for _, p := range x.Partials {
 			bytes += p.Bytes
@@ -185,15 +185,15 @@ func TestPartsThatLie(t *testing.T) {
 	} {
 		x := newNode(0, 2)
 		for _, p := range parts {
-			if x.ReceiveEnvelope(p.from, p.part); len(x.Out.Envelopes) != 0 {
+			if x.ReceiveEnvelope(1, p.from, p.part); len(x.Out.Envelopes) != 0 {
 				t.Errorf("%s: %d come whole", name, len(x.Out.Envelopes))
 			}
 		}
 	}
 	x := newNode(0, 2)
-	x.ReceiveEnvelope("carol", envelope(1, 0, 2, full))
-	x.ReceiveEnvelope("carol", envelope(1, 0, 2, sealedBytes(2, pb.MaxPart)))
-	if x.ReceiveEnvelope("carol", envelope(1, 1, 2, []byte("end"))); len(x.Out.Envelopes) != 1 ||
+	x.ReceiveEnvelope(1, "carol", envelope(1, 0, 2, full))
+	x.ReceiveEnvelope(1, "carol", envelope(1, 0, 2, sealedBytes(2, pb.MaxPart)))
+	if x.ReceiveEnvelope(1, "carol", envelope(1, 1, 2, []byte("end"))); len(x.Out.Envelopes) != 1 ||
 		!bytes.Equal(x.Out.Envelopes[0].Sealed, slices.Concat(full, []byte("end"))) {
 		t.Error("a later part takes the place of the first")
 	}

@@ -43,151 +43,59 @@ const (
 // SendRouted sends something to a peer that may be far away, and not by way of the peers in
 // avoid. It returns false if no link can take it.
 func (rt *Routes) SendRouted(to certs.ID, content *pb.Routed, avoid ...certs.ID) bool {
-	rt.address(to, content)
-	for _, id := range avoid {
-		content.Passed, content.Parents = append(content.Passed, string(id)), append(content.Parents, 0)
-	}
-	return rt.forward(content)
-}
-
-// SendBy is SendRouted by way of a link, whatever else leads there.
-func (rt *Routes) SendBy(l *link.Link, to certs.ID, content *pb.Routed) {
-	rt.address(to, content)
-	rt.send(l, content)
-}
-
-// address begins a frame.
-func (rt *Routes) address(to certs.ID, content *pb.Routed) {
-	content.From, content.To = string(rt.Cfg.ID), string(to)
-	content.Passed, content.Parents = []string{string(rt.Cfg.ID)}, []byte{0}
+	return rt.SendAround(to, content, 0, avoid...) != 0
 }
 
 // SendAround is SendRouted by way of another first neighbour after each try that had no answer: a peer
-// that drops what it should pass on, while its link lives, is not found out. The neighbours take turns.
-func (rt *Routes) SendAround(to certs.ID, content *pb.Routed, tries int) bool {
-	if tries > 0 {
-		if firsts := rt.firsts(to, content); len(firsts) > 0 {
-			rt.address(to, content)
-			rt.send(firsts[tries%len(firsts)], content)
-			return true
-		}
-	}
-	return rt.SendRouted(to, content)
+// that drops what it should pass on, while its link lives, is not found out. When all first neighbours
+// have had their turn, the second ones take another way as well, and so on. It returns the link, 0 if there
+// is none.
+func (rt *Routes) SendAround(to certs.ID, content *pb.Routed, tries int, avoid ...certs.ID) base.LinkID {
+	rt.address(to, content, avoid)
+	content.Turn = uint32(tries)
+	return rt.forward(content)
 }
 
-// maxFirsts is how many first neighbours take turns (a guess).
-const maxFirsts = 4
-
-// firsts lists the links that a frame can go to first, as long as none is the receiver's own, the
-// nearest to it first.
-func (rt *Routes) firsts(to certs.ID, content *pb.Routed) (list []*link.Link) {
-	m := &pb.Routed{To: string(to), Passed: []string{string(rt.Cfg.ID)}, Content: content.Content}
-	for len(list) < maxFirsts {
-		l := rt.NextHop(m)
-		if l == nil || l.Peer == to {
-			break
-		}
-		list = append(list, l)
-		m.Passed = append(m.Passed, string(l.Peer))
+// SendBack answers something by the way that it has come, as that has just worked: what is lost is
+// asked for again by another way, and so is the answer.
+func (rt *Routes) SendBack(over base.LinkID, to certs.ID, content *pb.Routed, avoid ...certs.ID) {
+	rt.address(to, content, avoid)
+	if l := rt.back(over, content); l != nil {
+		rt.send(l, content)
+	} else {
+		rt.forward(content)
 	}
-	return list
+}
+
+// address begins a frame.
+func (rt *Routes) address(to certs.ID, content *pb.Routed, avoid []certs.ID) {
+	content.From, content.To = string(rt.Cfg.ID), string(to)
+	content.Passed, content.Parents = []string{string(rt.Cfg.ID)}, []byte{0}
+	for _, id := range avoid {
+		content.Passed, content.Parents = append(content.Passed, string(id)), append(content.Parents, 0)
+	}
 }
 
 // forward passes a frame to the usable link nearest to the receiver among those that it has not
 // passed, else back to where it came from. So it visits peers as a depth-first search does, each
-// once, the promising ones first.
-func (rt *Routes) forward(m *pb.Routed) bool {
-	l := rt.NextHop(m)
+// once, the promising ones first; of those another one in each turn.
+func (rt *Routes) forward(m *pb.Routed) base.LinkID {
+	l := rt.nextInTurn(m)
 	if l == nil {
 		own := slices.Index(m.GetPassed(), string(rt.Cfg.ID))
 		parent := m.GetPassed()[m.GetParents()[own]]
 		if l = rt.links.LinkToID(certs.ID(parent)); l == nil || int(m.GetParents()[own]) == own {
-			return false
+			return 0
 		}
 	}
 	rt.send(l, m)
-	return true
+	return l.ID
 }
 
 // send sends a frame on a link.
 func (rt *Routes) send(l *link.Link, m *pb.Routed) {
 	rt.links.Send(l, m)
 	rt.Out.Frames[len(rt.Out.Frames)-1].Envelope = carriedBytes(m) > 0
-}
-
-// NextHop is the next link for a frame, nil if there is none. A packet of a carried link does not go
-// over a mute one, where hop streams bring it if anything does. A CONNECT doesn't go over its
-// sender's own link to the receiver, since that may be what shall be replaced; peers in between that
-// have such a link do not pass it on (see reach.Introduce).
-func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
-	to, passed := certs.ID(m.GetTo()), m.GetPassed()
-	around, carried := m.GetConnect() != nil, m.GetCarried() != nil
-	var best *link.Link
-	bestHops := uint8(0)
-	entries := rt.table.Of(to)
-	owner := rt.table.Owner(to, rt.Now)
-	if owner != nil {
-		entries = []*table.Entry{owner}
-	}
-	for _, l := range rt.links.List {
-		if !rt.Serves(l) || carried && l.Mute || slices.Contains(passed, string(l.Peer)) || l.Peer == to && owner != nil && l.Key != owner.Record.Key {
-			continue
-		}
-		if l.Peer == to && !around {
-			return l
-		}
-		if l.Peer == to || !l.Neighbour || len(passed) >= pb.MaxPassed {
-			continue
-		}
-		hops := uint8(table.NoWay + 1)
-		if l.Slot >= 0 {
-			hops = table.NoWay
-			for _, e := range entries {
-				hops = min(hops, e.Hops[l.Slot])
-			}
-		}
-		if best == nil || hops < bestHops {
-			best, bestHops = l, hops
-		}
-	}
-	return best
-}
-
-// CarriesTo lists links over which the packets of carried links go to a peer with one of these
-// entries, those whose other end carries: the nearest to it first, but mute ones last.
-func (rt *Routes) CarriesTo(entries []*table.Entry) (list []*link.Link) {
-	hops := func(l *link.Link) int {
-		least := table.NoWay
-		for _, e := range entries {
-			if l.Peer == e.Record.ID && l.Key == e.Record.Key {
-				return 0
-			} else if l.Slot >= 0 {
-				least = min(least, int(e.Hops[l.Slot]))
-			}
-		}
-		return least
-	}
-	cost := func(l *link.Link) int {
-		if l.Mute {
-			return muteCosts + hops(l)
-		}
-		return hops(l)
-	}
-	for _, l := range rt.links.List {
-		if rt.Serves(l) && l.Foreign.Knows(pb.FeatureCarry) && hops(l) < table.NoWay {
-			list = append(list, l)
-		}
-	}
-	slices.SortStableFunc(list, func(a, b *link.Link) int { return cost(a) - cost(b) })
-	return list[:min(len(list), maxFirsts)]
-}
-
-// muteCosts is what a mute link costs in hops: more than any other way.
-const muteCosts = table.NoWay + 1
-
-// Serves reports whether a link takes frames, and its peer was heard just now.
-func (rt *Routes) Serves(l *link.Link) bool {
-	return l.State == link.LinkUp && !l.Stuck && l.HeardLately(rt.Now)
 }
 
 // Routes tells the neighbours our distances, and passes on frames that cross several links.

@@ -482,7 +482,7 @@ func TestSendAround(t *testing.T) {
 	x := w.nodes[0]
 	first := func(to, tries int) (by certs.ID, avoided []string) {
 		t.Helper()
-		if !x.routes.SendAround(idOf(to), &pb.Routed{Content: &pb.Routed_Carried{Carried: []byte("x")}}, tries) {
+		if x.routes.SendAround(idOf(to), &pb.Routed{Content: &pb.Routed_Carried{Carried: []byte("x")}}, tries) == 0 {
 			t.Fatal("no way")
 		}
 		f := x.Out.Frames[0]
@@ -507,4 +507,140 @@ func TestSendAround(t *testing.T) {
 	if by, passed := first(1, 1); by != "p1" || len(passed) != 1 {
 		t.Errorf("to a peer with a link by way of %v, past %v", by, passed)
 	}
+}
+
+// firstHop sends something, and returns over which neighbour it goes and what it is.
+func (x *node) firstHop(t *testing.T, send func()) (by certs.ID, m *pb.Routed) {
+	t.Helper()
+	x.Out.Frames = nil
+	send()
+	if len(x.Out.Frames) != 1 {
+		t.Fatalf("%d frames", len(x.Out.Frames))
+	}
+	frame, err := pb.Read(bufio.NewReader(bytes.NewReader(x.Out.Frames[0].Data)), pb.MaxControlFrame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x.links.Link(x.Out.Frames[0].Link).Peer, frame.GetRouted()
+}
+
+func ping() *pb.Routed {
+	return &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Key: make([]byte, pb.KeySize)}}}
+}
+
+// TestTurns: when all first neighbours have had their turn, the peers behind them take other ways too,
+// and so on: of peers that drop what they should pass on, wherever they are, none is always on the way.
+func TestTurns(t *testing.T) {
+	// 0 has two neighbours; each of these has three ways to 9.
+	g := &graph{n: 10}
+	for _, l := range [][2]int{{0, 1}, {0, 2}, {1, 3}, {1, 4}, {1, 5}, {2, 6}, {2, 7}, {2, 8}, {3, 9}, {4, 9}, {5, 9}, {6, 9}, {7, 9}, {8, 9}} {
+		g.add(l[0], l[1])
+	}
+	w := newNetwork(g, t.Fatalf)
+	w.pass(5 * table.RouteEvery)
+	ways := make(map[string]bool)
+	for tries := range 6 {
+		first, m := w.nodes[0].firstHop(t, func() { w.nodes[0].routes.SendAround("p9", ping(), tries) })
+		relay := w.nodes[slices.IndexFunc(w.nodes, func(x *node) bool { return x.Cfg.ID == first })]
+		second, _ := relay.firstHop(t, func() { relay.PassOn(relay.links.LinkToID("p0"), m) })
+		ways[fmt.Sprint(first, second)] = true
+	}
+	if len(ways) != 6 {
+		t.Errorf("six tries take the ways %v", ways)
+	}
+}
+
+// TestSendBack: an answer goes by the way that the question has come, unless that does not work any
+// more, leads past a peer to be avoided, or there is a link.
+func TestSendBack(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(x *node, far *link.Link)
+		avoid  []certs.ID
+		by     certs.ID
+	}{
+		{"as it has come", nil, nil, "p2"},
+		{"it is silent", func(_ *node, far *link.Link) { far.Heard = -time.Hour }, nil, "p1"},
+		{"it is no neighbour", func(x *node, far *link.Link) { x.links.EndNeighbour(far) }, nil, "p1"},
+		{"it is gone", func(x *node, far *link.Link) {
+			x.links.List = slices.DeleteFunc(x.links.List, func(l *link.Link) bool { return l == far })
+		}, nil, "p1"},
+		{"it is to be avoided", nil, []certs.ID{"p2"}, "p1"},
+		{"there is a link", func(x *node, _ *link.Link) { x.linkTo(5) }, nil, "p5"},
+	} {
+		x := newNode(0, 6)
+		near, far := x.linkTo(1), x.linkTo(2)
+		e := x.table.Get("p5", recordOf(5).Key)
+		x.links.SetHops(e, near, 1)
+		x.links.SetHops(e, far, 2)
+		if test.change != nil {
+			test.change(x, far)
+		}
+		if by, _ := x.firstHop(t, func() { x.routes.SendBack(far.ID, "p5", ping(), test.avoid...) }); by != test.by {
+			t.Errorf("%s: by way of %s", test.name, by)
+		}
+	}
+}
+
+// TestSwallowed: a neighbour that has passed a letter to nobody, while another one did, comes last for
+// a while, whatever it says, and for everybody's frames; of two such the one whose last time is longer
+// ago is the first of them. So nobody can be brought into disrepute for good.
+func TestSwallowed(t *testing.T) {
+	x := newNode(0, 8)
+	x.Now = time.Hour
+	var links []*link.Link
+	for i := range 4 {
+		links = append(links, x.linkTo(i+1))
+	}
+	to := func(i int) *table.Entry { return x.table.Get(idOf(i), recordOf(i).Key) }
+	for _, i := range []int{6, 7} {
+		for k, l := range links {
+			x.links.SetHops(to(i), l, uint32(1+k))
+		}
+	}
+	letter := func(i, tries int) certs.ID {
+		t.Helper()
+		by, _ := x.firstHop(t, func() { x.Route(idOf(i), 1, []byte("letter"), tries, 0) })
+		return by
+	}
+	expect := func(what string, i int, want ...certs.ID) {
+		t.Helper()
+		var got []certs.ID
+		for _, l := range x.routes.firsts(&pb.Routed{To: string(idOf(i)), Passed: []string{"p0"}}) {
+			got = append(got, l.Peer)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: to p%d by way of %v", what, i, got)
+		}
+	}
+	expect("at first", 6, "p1", "p2", "p3", "p4")
+	if by := []certs.ID{letter(6, 0), letter(6, 1), letter(6, 2)}; !slices.Equal(by, []certs.ID{"p1", "p2", "p3"}) {
+		t.Fatalf("letters go by way of %v", by)
+	}
+	expect("no answer yet", 7, "p1", "p2", "p3", "p4")
+	x.routes.Answered("p6", links[1].ID)
+	expect("answered by way of the second", 6, "p2", "p4", "p1", "p3")
+	expect("others", 7, "p2", "p4", "p1", "p3")
+	heard := func(d time.Duration) {
+		x.Now += d
+		for _, l := range links {
+			l.Heard = x.Now
+		}
+	}
+	heard(provenFor)
+	letter(7, 0)
+	letter(7, 1)
+	x.routes.Answered("p7", links[3].ID)
+	expect("one that worked swallows", 6, "p4", "p1", "p3", "p2")
+	x.links.Link(links[0].ID).Entry = nil
+	x.links.List[0] = x.linkTo(1) // it comes again
+	x.links.List = x.links.List[:4]
+	x.links.SetHops(to(6), x.links.List[0], 1)
+	links[0] = x.links.List[0]
+	heard(time.Second)
+	expect("a new link is of no use", 6, "p4", "p1", "p3", "p2")
+	heard(swallowedFor - provenFor)
+	expect("later", 6, "p1", "p3", "p4", "p2")
+	heard(swallowedFor)
+	expect("it is forgotten", 6, "p1", "p2", "p3", "p4")
 }

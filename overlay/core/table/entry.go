@@ -86,9 +86,26 @@ type dealings struct {
 	Pace     time.Duration // see Core.mayFlood
 	HeldBack bool
 
-	queue // for its ID
+	Refuted   time.Duration // when it was last back after it was called lost; 0: never
+	Swallowed time.Duration // when it last passed nothing on, while another neighbour did; 0: never
+	Way       Way
+	queue     // for its ID
 
 	Suspicion
+}
+
+// Way is what letters have shown of the ways to a peer, see overlay/core/route.
+type Way struct {
+	Over  base.LinkID // that has worked; 0: none is known
+	Turn  uint32      // of the peers behind it then
+	Till  time.Duration
+	Tried []Try // letters that are not answered
+}
+
+// Try is over which link a letter went, and the turn of the peers behind it.
+type Try struct {
+	Over base.LinkID
+	Turn uint32
 }
 
 func NewEntry(r *base.Record, state pb.AnnouncementType, said time.Duration) *Entry {

@@ -14,6 +14,8 @@ const (
 	SuspectAlone = 3 * time.Second        // one: it may be the accuser who is cut off, or lies
 	SuspectFor   = 300 * time.Millisecond // two: a flood there and back takes 270 ms in 1000 peers
 	SuspectMost  = 4 * SuspectFor         // two, however much we doubt ourselves
+	// RefutedFor is how long two accusers count as one, when such were wrong: a guess.
+	RefutedFor = time.Minute
 )
 
 // Suspicion is held against a peer that is called lost, as in SWIM. For a while it counts as here

@@ -71,6 +71,7 @@ type Parcel struct {
 	// over.
 	Answer  certs.ID
 	Deposit []byte // the deposit's ID where it was handed over; nil from the sender itself
+	Over    uint64 // the connection over which it has come, for the owner of the engine
 	since   time.Duration
 	refused []string // for each message why, where it is refused; nil: none is
 }

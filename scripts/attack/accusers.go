@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"quicpeer/pb"
+	"quicpeer/transport"
+)
+
+// accomplices is how many peers the accuser invents.
+const accomplices = 400
+
+// accusers: a member invents 400 peers, and calls a living one lost in the names of any two of them, over
+// links to all others, for half a minute. Three of the others reach the victim over peers alone, and its
+// answers take half a second more where the kernel can do that (netem). TestSimAccusers has it always.
+var accusers = &attack{
+	name: "accusers", about: "F7 400 accomplices", bar: "shown as lost 0 times",
+	hosts: []string{"a", "b", "c", "d", "e", "f"},
+	play: func(p *player) error {
+		l := newLiar("mallory")
+		if err := p.open(l); err != nil {
+			return err
+		}
+		var mu sync.Mutex
+		var latest *pb.Signed // of the victim
+		seq := uint32(0)
+		victim := p.words[0]
+		hear := func(a *pb.Announcement) {
+			r, err := pb.ParseRecord(a.GetRecord())
+			if err == nil && r.GetId() == victim && r.GetType() == pb.AnnouncementType_JOIN {
+				mu.Lock()
+				defer mu.Unlock()
+				if latest == nil || r.GetSeq() >= seq {
+					latest, seq = a.GetRecord(), r.GetSeq()
+				}
+			}
+		}
+		var links []*transport.Link
+		for i := range p.words[1:] {
+			to, err := p.target(i + 1)
+			if err != nil {
+				return err
+			}
+			link, err := l.befriend(p, to, func(m *pb.PeerMessage) {
+				for _, a := range m.GetPropagation().GetAnnouncements() {
+					hear(a)
+				}
+				for _, a := range m.GetReconcile().GetAnnouncements() {
+					hear(a)
+				}
+			})
+			if err != nil {
+				return err
+			}
+			links = append(links, link)
+		}
+		var names []string
+		var list []*pb.Announcement
+		for i := range accomplices {
+			a := newLiar(fmt.Sprint("accomplice", i))
+			names = append(names, string(a.id))
+			list = append(list, a.announcement(1, l.address()))
+		}
+		for _, link := range links {
+			if err := announce(p.ctx, link, list); err != nil {
+				return err
+			}
+		}
+		if err := send(links[0], everything()); err != nil {
+			return err
+		}
+		time.Sleep(3 * time.Second)
+		p.say("begins", nil)
+		said := 0
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end) && p.ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
+			mu.Lock()
+			record := latest
+			mu.Unlock()
+			if record == nil {
+				continue
+			}
+			a := rand.IntN(accomplices)
+			lost := &pb.Announcement{Type: pb.AnnouncementType_LOST, Record: record, Hops: 1, Accusers: []string{names[a], names[(a+1)%accomplices]}}
+			for _, link := range links {
+				if err := announce(p.ctx, link, []*pb.Announcement{lost}); err != nil {
+					return err
+				}
+			}
+			said++
+		}
+		p.say("done", map[string]any{"accusations": said})
+		<-p.ctx.Done()
+		return nil
+	},
+	run: func(s *stage) (string, bool, error) {
+		far, err := s.net.Host("b")
+		if err != nil {
+			return "", false, err
+		}
+		away := "a victim 500 ms away"
+		if _, err := far.Run("", "tc", "qdisc", "add", "dev", "eth0", "root", "netem", "delay", "500ms"); err != nil {
+			away = "a near victim"
+		}
+		// c, d and f reach the victim over the others alone.
+		err = s.net.Cut(func(x, y string) bool {
+			return x == "b" && strings.Contains("cdf", y) || y == "b" && strings.Contains("cdf", x)
+		})
+		if err != nil {
+			return "", false, err
+		}
+		peers, err := s.honest(6)
+		if err != nil {
+			return "", false, err
+		}
+		words := []string{"b"}
+		for _, p := range peers {
+			if p.id != "b" {
+				words = append(words, p.at)
+			}
+		}
+		time.Sleep(5 * time.Second) // its record says how far away it is
+		s.begin()
+		x, err := s.player("", words...)
+		if err != nil {
+			return "", false, err
+		}
+		done, err := s.said(x, "done", 2*patience)
+		if err != nil {
+			return "", false, err
+		}
+		time.Sleep(5 * time.Second)
+		lost := s.figures().lost
+		return fmt.Sprintf("%s accusations of %s, shown as lost %d times", done.Field("accusations"), away, lost), lost == 0, nil
+	},
+}
+
+// everything asks for a whole table.
+func everything() *pb.Reconcile {
+	return &pb.Reconcile{Ranges: []*pb.TableRange{{Last: math.MaxUint64, Kind: pb.RangeKind_HELD}}}
+}
