@@ -49,8 +49,8 @@ func TestSyncIsNotAWeapon(t *testing.T) {
 		if n := count(r, func(i int) {
 			id := certs.ID(fmt.Sprintf("far%d", i))
 			r.tell(mid, 1, natted(100+uint64(i), string(id), 0, "192.168.1.5:4001", fmt.Sprintf("203.0.113.%d:4001", i+1)))
-			if met {
-				r.c.table.Of(id)[0].With().LastAddress = fmt.Sprintf("203.0.113.%d:4001", i+1)
+			if list := r.c.table.Of(id); met && len(list) > 0 { // so many are believed
+				list[0].With().LastAddress = fmt.Sprintf("203.0.113.%d:4001", i+1)
 			}
 			r.receive(mid, syncOf(100+uint64(i), id, 0))
 		}); n != most {

@@ -296,7 +296,7 @@ func (h *Hearsay) try(w *link.Word) {
 			l.Refused = true
 		default:
 			r := t.News.Record
-			h.routes.SendBack(l.ID, r.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: t.Number, Key: r.Key[:]}}})
+			h.routes.SendBy(l, r.ID, &pb.Routed{Content: &pb.Routed_Ping{Ping: &pb.Ping{Number: t.Number, Key: r.Key[:]}}})
 			t.Next = h.Now + h.doubt.Stretch(triedFor<<t.Tries) + l.Slowness()
 			t.Tries++
 		}

@@ -67,6 +67,12 @@ func (rt *Routes) SendBack(over base.LinkID, to certs.ID, content *pb.Routed, av
 	}
 }
 
+// SendBy sends something by way of a link, whatever else leads to its receiver.
+func (rt *Routes) SendBy(l *link.Link, to certs.ID, content *pb.Routed) {
+	rt.address(to, content, nil)
+	rt.send(l, content)
+}
+
 // address begins a frame.
 func (rt *Routes) address(to certs.ID, content *pb.Routed, avoid []certs.ID) {
 	content.From, content.To = string(rt.Cfg.ID), string(to)

@@ -11,7 +11,7 @@ import (
 // To whom an ID belongs. In a private network passes say that. In an open one anybody can make a key and
 // claim any ID, since any day: so an ID belongs, for each peer, to the key that it has met first, as
 // long as that is here or has not been gone for long. Other keys of the ID wait in a queue and are
-// known by another name meanwhile. What is written to an ID goes to whoever holds it here, whatever
+// known by another name meanwhile. Messages to an ID go to the key that has it here, whatever
 // others say.
 
 const (
