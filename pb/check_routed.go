@@ -19,6 +19,7 @@ func checkRouted(r *Routed) error {
 		CheckID(r.GetFrom()),
 		CheckID(r.GetTo()),
 		checkIDs("passed", r.GetPassed(), MaxPassed),
+		checkIDs("back", r.GetBack(), MaxPassed),
 		checkLength("parents", r.GetParents(), len(r.GetPassed())),
 	)
 }

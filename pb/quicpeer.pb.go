@@ -2760,6 +2760,10 @@ type Routed struct {
 	// order of the next peer's preference: of n ways it takes the one of that number modulo n, and passes on
 	// the quotient. An older peer takes the best way, and passes the number on.
 	Turn uint32 `protobuf:"varint,18,opt,name=turn,proto3" json:"turn,omitempty"`
+	// An answer to a peer that its sender does not know, as when two networks meet: the peers by way of which
+	// the question came, the last first, at most 16. Of these that one gets it next that is the farthest on
+	// the way and has a link to whoever passes it on.
+	Back []string `protobuf:"bytes,19,rep,name=back,proto3" json:"back,omitempty"`
 	// Types that are valid to be assigned to Content:
 	//
 	//	*Routed_Question
@@ -2843,6 +2847,13 @@ func (x *Routed) GetTurn() uint32 {
 		return x.Turn
 	}
 	return 0
+}
+
+func (x *Routed) GetBack() []string {
+	if x != nil {
+		return x.Back
+	}
+	return nil
 }
 
 func (x *Routed) GetContent() isRouted_Content {
@@ -5732,13 +5743,14 @@ const file_quicpeer_proto_rawDesc = "" +
 	"\tReconcile\x12\x16\n" +
 	"\x06answer\x18\x01 \x01(\bR\x06answer\x12/\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x17.quicpeer.v1.TableRangeR\x06ranges\x12?\n" +
-	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\xf7\x05\n" +
+	"\rannouncements\x18\x03 \x03(\v2\x19.quicpeer.v1.AnnouncementR\rannouncements\"\x8b\x06\n" +
 	"\x06Routed\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x16\n" +
 	"\x06passed\x18\x03 \x03(\tR\x06passed\x12\x18\n" +
 	"\aparents\x18\x04 \x01(\fR\aparents\x12\x12\n" +
-	"\x04turn\x18\x12 \x01(\rR\x04turn\x123\n" +
+	"\x04turn\x18\x12 \x01(\rR\x04turn\x12\x12\n" +
+	"\x04back\x18\x13 \x03(\tR\x04back\x123\n" +
 	"\bquestion\x18\x05 \x01(\v2\x15.quicpeer.v1.QuestionH\x00R\bquestion\x12-\n" +
 	"\x06answer\x18\x06 \x01(\v2\x13.quicpeer.v1.AnswerH\x00R\x06answer\x12'\n" +
 	"\x04ping\x18\a \x01(\v2\x11.quicpeer.v1.PingH\x00R\x04ping\x12'\n" +

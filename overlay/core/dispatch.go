@@ -3,6 +3,7 @@ package core
 import (
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
+	"quicpeer/overlay/core/detect"
 	"quicpeer/overlay/core/link"
 	"quicpeer/pb"
 )
@@ -79,12 +80,12 @@ func (c *Core) receiveContent(l *link.Link, m *pb.Routed) {
 	}
 	switch content := m.GetContent().(type) {
 	case *pb.Routed_Question:
-		c.probes.ReceiveQuestion(l.ID, from, content.Question)
+		c.probes.ReceiveQuestion(detect.Asker{ID: from, Over: l.ID, Back: c.routes.WayBack(l, m)}, content.Question)
 	case *pb.Routed_Answer:
 		c.probes.ReceiveAnswer(from, content.Answer)
 	case *pb.Routed_Ping:
 		if certs.PublicKey(content.Ping.GetKey()) == c.env.Cfg.Identity.Key() {
-			c.routes.SendBack(l.ID, from, &pb.Routed{Content: &pb.Routed_Pong{Pong: content.Ping}})
+			c.routes.SendBack(l.ID, from, &pb.Routed{Back: c.routes.WayBack(l, m), Content: &pb.Routed_Pong{Pong: content.Ping}})
 		}
 	case *pb.Routed_Pong:
 		c.pings.receiveRoutedPong(from, content.Pong)

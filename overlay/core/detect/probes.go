@@ -64,14 +64,15 @@ type probe struct {
 	nextRound time.Duration
 	asked     int     // rounds of questions so far
 	rounds    int     // rounds of strangers so far
-	Askers    []asker // peers that wait for the outcome
+	Askers    []Asker // peers that wait for the outcome
 	fresh     time.Duration
 }
 
-// asker is a peer that has asked about another, and the link over which its question has come.
-type asker struct {
-	id   certs.ID
-	over base.LinkID
+// Asker is a peer that has asked about another, and how its question has come.
+type Asker struct {
+	ID   certs.ID
+	Over base.LinkID // the link
+	Back []string    // see route.WayBack
 }
 
 // witness is a peer that is asked about another.
@@ -320,8 +321,7 @@ func (pr *Probes) askAll(p *probe) {
 }
 
 // ReceiveQuestion answers whether we hear the peer: over a link, or by a probe of our own.
-func (pr *Probes) ReceiveQuestion(over base.LinkID, from certs.ID, m *pb.Question) {
-	by := asker{from, over}
+func (pr *Probes) ReceiveQuestion(by Asker, m *pb.Question) {
 	e := pr.table.Get(certs.ID(m.GetId()), certs.PublicKey(m.GetSubject()))
 	if e == nil || e.Over() || e.Record.Epoch != m.GetEpoch() || e.Record.Seq != m.GetSeq() || pr.doubt.Doubtful() {
 		return // the flood brings later news to the asker; without the entry we can't know
@@ -342,7 +342,7 @@ func (pr *Probes) ReceiveQuestion(over base.LinkID, from certs.ID, m *pb.Questio
 		case p == nil:
 		case p.own:
 			pr.answer(by, e.Record, false)
-		case len(p.Askers) < MaxAskers && !slices.ContainsFunc(p.Askers, func(a asker) bool { return a.id == from }):
+		case len(p.Askers) < MaxAskers && !slices.ContainsFunc(p.Askers, func(a Asker) bool { return a.ID == by.ID }):
 			p.Askers = append(p.Askers, by)
 			if !p.urgent {
 				p.urgent, p.next = true, pr.Now
@@ -358,12 +358,12 @@ func (pr *Probes) mayHear(l *link.Link) bool {
 }
 
 // answer tells a peer that has asked whether we hear the subject.
-func (pr *Probes) answer(to asker, r *base.Record, fresh bool) {
+func (pr *Probes) answer(to Asker, r *base.Record, fresh bool) {
 	var avoid []certs.ID
 	if !fresh {
 		avoid = append(avoid, r.ID)
 	}
-	pr.routes.SendBack(to.over, to.id, &pb.Routed{Content: &pb.Routed_Answer{Answer: &pb.Answer{
+	pr.routes.SendBack(to.Over, to.ID, &pb.Routed{Back: to.Back, Content: &pb.Routed_Answer{Answer: &pb.Answer{
 		Subject: r.Key[:], Epoch: r.Epoch, Seq: r.Seq, Fresh: fresh,
 	}}}, avoid...)
 }

@@ -128,7 +128,7 @@ func (r *rig) answer(from, about int, fresh bool) {
 // ask lets a peer ask about another one.
 func (r *rig) ask(from certs.ID, about int) {
 	key := recordOf(about).Key
-	r.probes.ReceiveQuestion(1, from, &pb.Question{Subject: key[:], Id: string(idOf(about)), Epoch: 1000, Seq: 2})
+	r.probes.ReceiveQuestion(Asker{ID: from, Over: 1}, &pb.Question{Subject: key[:], Id: string(idOf(about)), Epoch: 1000, Seq: 2})
 }
 
 // pass lets time go by in ticks, in which the links are heard.

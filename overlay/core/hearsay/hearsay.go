@@ -34,6 +34,7 @@ const (
 	samples      = 4                // probed at once, of one host's claims
 	sampledFirst = 5 * time.Second  // after it was named as next to the namer: a newcomer gets the time to join
 	sampledLater = 15 * time.Second // after it was named as farther away: those next to it look first
+	sampledSoon  = 2 * time.Second  // after it was named by a host of which no more is believed
 	liesInARow   = 3                // and all that a host has made us believe is doubted
 	maxTries     = 3                // pings of one trial: in triedFor, twice and four times that
 	triedFor     = time.Second
@@ -273,7 +274,7 @@ func (h *Hearsay) sample(w *link.Word) {
 		}
 	}
 	for _, c := range slices.Clone(w.Claims) {
-		if room > 0 && h.Now >= c.Due && !h.probes.IsProbed(c.Entry) && h.probes.Check(c.Entry) {
+		if room > 0 && (h.Now >= c.Due || h.Now >= c.Taken+sampledSoon && !w.Believes(h.Now)) && !h.probes.IsProbed(c.Entry) && h.probes.Check(c.Entry) {
 			w.Look(c) // if the probe finds out nothing, the others come first
 			room--
 		}

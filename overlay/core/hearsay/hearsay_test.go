@@ -109,7 +109,7 @@ func TestNewKeysGainNothing(t *testing.T) {
 	for i := range 50 {
 		sum += r.invent(r.link(fmt.Sprint("evil", i), fmt.Sprintf("192.0.2.66:%d", 1000+i)), 2000*i, 2000)
 	}
-	if sum != 64 || len(r.onTrial) != 64 {
+	if sum != 64 || len(r.onTrial) != 8 {
 		t.Errorf("of 100,000 inventions %d are believed, %d on trial", sum, len(r.onTrial))
 	}
 	if n := r.invent(r.link("bob", "192.0.2.67:1"), 1_000_000, 64); n != 64 {
@@ -134,8 +134,8 @@ func TestBelievedByProof(t *testing.T) {
 	}
 	r.Pursue()
 	pings := len(r.Out.Frames)
-	if pings != 64 {
-		t.Fatalf("%d pings of 64 on trial", pings)
+	if pings != 8 {
+		t.Fatalf("%d pings of 8 on trial", pings)
 	}
 	answer := l.Word.Trials[5]
 	r.ReceivePong("another", &pb.Ping{Number: answer.Number})
@@ -143,7 +143,7 @@ func TestBelievedByProof(t *testing.T) {
 		t.Error("a pong of another peer counts")
 	}
 	r.ReceivePong(answer.News.Record.ID, &pb.Ping{Number: answer.Number})
-	if compared := r.settle(); compared != 1 || len(l.Word.Trials) != 0 || r.living() != 128 {
+	if compared := r.settle(); compared != 1 || len(l.Word.Trials) != 0 || r.living() != 72 {
 		t.Errorf("%d comparisons, %d on trial, %d in the table", compared, len(l.Word.Trials), r.living())
 	}
 	for i := 0; l.Word.Good < 9; i++ {

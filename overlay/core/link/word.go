@@ -19,7 +19,7 @@ const (
 	goodFor      = 30 * time.Second // until one less
 	badFor       = 5 * time.Minute  // until one better
 	maxClaims    = 64               // of one host that may be looked at
-	maxTrials    = 64               // of one host
+	maxTrials    = 8                // of one host; with 64 their pings fill the link by which two networks of 150 meet (simulated)
 	buriedBurst  = 1024             // peers that we have not known in life, of one host at once
 	buriedEvery  = 20 * time.Millisecond
 )
@@ -41,7 +41,8 @@ type Word struct {
 // Claim is an entry of the table that we know by a word alone.
 type Claim struct {
 	Entry  *table.Entry
-	Due    time.Duration // it is not looked at before
+	Taken  time.Duration // when it was believed
+	Due    time.Duration // it is not looked at before, unless more presses
 	Looked bool          // it is, or was, looked at
 }
 
@@ -93,7 +94,7 @@ func (w *Word) Took(e *table.Entry, now, due time.Duration) {
 	if len(w.Claims) == maxClaims {
 		w.Claims = w.Claims[1:]
 	}
-	w.Claims = append(w.Claims, Claim{Entry: e, Due: due})
+	w.Claims = append(w.Claims, Claim{Entry: e, Taken: now, Due: due})
 }
 
 // Lives records that one of those believed or on trial has proved to live: so the others may well, too.

@@ -110,7 +110,7 @@ func (rl *Relay) PassOn(l *link.Link, m *pb.Routed) {
 		return
 	}
 	own := &pb.Routed{
-		From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Turn: m.Turn, Content: m.Content,
+		From: m.From, To: m.To, Passed: slices.Clone(m.Passed), Parents: slices.Clone(m.Parents), Turn: m.Turn, Back: m.Back, Content: m.Content,
 	}
 	own.ProtoReflect().SetUnknown(m.ProtoReflect().GetUnknown())
 	if k := proto.CloneOf(own.GetConnect()); k != nil {

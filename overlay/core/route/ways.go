@@ -76,6 +76,9 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 	if owner != nil {
 		entries = []*table.Entry{owner}
 	}
+	if l := rt.onWayBack(m); l != nil {
+		return l
+	}
 	for _, l := range rt.links.List {
 		if !rt.Serves(l) || carried && l.Mute || slices.Contains(passed, string(l.Peer)) || l.Peer == to && owner != nil && l.Key != owner.Record.Key {
 			continue
@@ -91,6 +94,32 @@ func (rt *Routes) NextHop(m *pb.Routed) *link.Link {
 		}
 	}
 	return best
+}
+
+// WayBack lists the peers by way of which a frame came over a link, if its sender is not known here:
+// otherwise an answer finds it by itself.
+func (rt *Routes) WayBack(l *link.Link, m *pb.Routed) (list []string) {
+	if len(rt.table.Of(certs.ID(m.GetFrom()))) > 0 {
+		return nil
+	}
+	i := slices.Index(m.GetPassed(), string(l.Peer))
+	for i > 0 && len(list) < pb.MaxPassed {
+		list = append(list, m.GetPassed()[i])
+		i = int(m.GetParents()[i])
+	}
+	return list
+}
+
+// onWayBack is a link to the peer that is the farthest on the way back of an answer; nil without one.
+func (rt *Routes) onWayBack(m *pb.Routed) *link.Link {
+	back := m.GetBack()
+	for i := len(back) - 1; i >= 0 && back[i] != string(rt.Cfg.ID); i-- {
+		l := rt.links.LinkToID(certs.ID(back[i]))
+		if l != nil && l.Neighbour && rt.Serves(l) && !slices.Contains(m.GetPassed(), back[i]) {
+			return l
+		}
+	}
+	return nil
 }
 
 // nextInTurn is the next link of those that take turns, and leaves the turn of the peers behind it: the
