@@ -180,12 +180,12 @@ func TestFoundIsAnother(t *testing.T) {
 	}
 }
 
-// TestFoundAndGone: new peers of a LAN are joined even after many have come and gone.
+// TestFoundAndGone: new peers of a LAN are joined even after many have come and gone, at one host too.
 func TestFoundAndGone(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range uint64(join.MaxFound + 3) {
 		id := fmt.Sprint("p", i)
-		r.c.Step(r.now, Found{ID: certs.ID(id), Fingerprint: testIdentity(100 + i).Key().String(), Addresses: []string{fmt.Sprintf("10.9.9.%d:5000", i+10)}})
+		r.c.Step(r.now, Found{ID: certs.ID(id), Fingerprint: testIdentity(100 + i).Key().String(), Addresses: []string{fmt.Sprintf("10.9.9.10:%d", 5000+i)}})
 		r.drain()
 		if len(r.out.Dials) == 0 {
 			t.Fatalf("%s is not dialled", id)
