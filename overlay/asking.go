@@ -46,12 +46,12 @@ func (r received) answer(l *loop) {
 
 // mayAsk says that a question of a link about our table is answered now.
 func (s *links) mayAsk(l *nodeLink) bool {
-	if l.Queued() > maxQueuedAsking {
+	if l.QueuedFirst() > maxQueuedAsking { // what it carries for others is not its own doing
 		return false
 	}
 	host, queued := base.Host(l.address.Addr()), 0
 	for _, other := range s.all {
-		if n := other.Queued(); n > 0 && base.Host(other.address.Addr()) == host {
+		if n := other.QueuedFirst(); n > 0 && base.Host(other.address.Addr()) == host {
 			queued += n
 		}
 	}

@@ -364,6 +364,16 @@ func (l *loop) linkUp(up base.LinkUp) {
 	l.match(up.ID)
 }
 
+// noteLinks stores where a peer is reached that was linked before it was shown as here, as the door of
+// a newcomer is.
+func (l *loop) noteLinks(j base.Joined) {
+	for _, nl := range l.links.all {
+		if nl.peer == j.ID && nl.Peer() == j.Key && !nl.Carried() {
+			l.node.noteLink(l.core.Record(j.ID), base.LinkUp{ID: j.ID, Key: j.Key}, nl.address.String())
+		}
+	}
+}
+
 // match has messages use the newest link to a peer, and asks the core for a link if they need
 // one and have none.
 func (l *loop) match(id certs.ID) {

@@ -138,6 +138,9 @@ func shed(e *Endpoint) {
 // Queued returns how many bytes of frames are not written yet; 0 after the end.
 func (l *Link) Queued() int { return l.queue.length() }
 
+// QueuedFirst is Queued without the frames of SendLast, which give way.
+func (l *Link) QueuedFirst() int { return l.queue.first() }
+
 // Drained is closed as soon as Queued is at most limit.
 func (l *Link) Drained(limit int) <-chan struct{} { return l.queue.drained(limit) }
 

@@ -32,6 +32,7 @@ type queue struct {
 	mu     sync.Mutex
 	frames []byte
 	last   [][]byte // frames that go after those
+	behind int      // bytes in these
 	size   int      // bytes in both and in the frames that were taken and are not yet written
 	ending *ending
 	drains []drain
@@ -67,7 +68,10 @@ func (q *queue) put(frame []byte) error {
 
 // putLast is put for a frame that goes behind all others. It keeps the frame itself.
 func (q *queue) putLast(frame []byte) error {
-	return q.admit(frame, func() { q.last = append(q.last, frame) })
+	return q.admit(frame, func() {
+		q.last = append(q.last, frame)
+		q.behind += len(frame)
+	})
 }
 
 func (q *queue) admit(frame []byte, f func()) error {
@@ -128,6 +132,7 @@ func (q *queue) takeLast(taken []byte) []byte {
 	n := 0
 	for n < len(q.last) && (n == 0 || len(taken)+len(q.last[n]) <= lastPart) {
 		taken = append(taken, q.last[n]...)
+		q.behind -= len(q.last[n])
 		n++
 	}
 	clear(q.last[:n]) // the slice goes on to hold its beginning
@@ -168,7 +173,7 @@ func (q *queue) finish(how ending) {
 	q.end(how) // counts if the connection has ended by itself: put fails from now on
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.frames, q.last = nil, nil
+	q.frames, q.last, q.behind = nil, nil, 0
 	q.grow(-q.size)
 	q.tellDrained()
 }
@@ -197,6 +202,14 @@ func (q *queue) living() int {
 		return 0
 	}
 	return q.size
+}
+
+// first returns how many bytes are not written yet of frames that give way to no others, or are being
+// written.
+func (q *queue) first() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.size - q.behind
 }
 
 // length returns how many bytes are not written yet.

@@ -99,6 +99,12 @@ func (s *Stream) Write(frames []byte) error {
 	return explain(err)
 }
 
+// Begins waits until something comes on the stream; false says that it ends without.
+func (s *Stream) Begins() bool {
+	_, err := s.reader.Peek(1)
+	return err == nil
+}
+
 // CloseWrite ends our direction. It must not run beside a Write.
 func (s *Stream) CloseWrite() error { return explain(s.stream.Close()) }
 

@@ -86,6 +86,9 @@ func (in *reader) readStreams() error {
 			in.writes = true
 			in.writer.Go(in.writeReceipts)
 		}
+		if stream.Begins() { // a long message takes its time, and an empty stream is no use of the link
+			in.link.touch(in.engine.now())
+		}
 		switch err := in.readMessages(stream); {
 		case err == nil:
 			in.cut.WentWell()

@@ -30,7 +30,7 @@ func (nb *Neighbourhood) CheckNeighbours() {
 		c := &l.Check
 		switch {
 		case !l.Neighbour || nb.Now < c.Next || l.Entry == nil:
-		case nb.doubt.Score > 0 || !nb.routes.Serves(l):
+		case nb.doubt.Score > 0 || !nb.routes.Serves(l) || l.Slowness() > checkAgain: // or its line is full
 			c.Tries, c.Next = 0, nb.Now+checkAgain
 		case c.Tries == maxChecks:
 			nb.Note(base.Debug, "a neighbour answers nothing", "peer", string(l.Peer), "address", l.Address)

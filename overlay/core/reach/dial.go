@@ -107,7 +107,11 @@ func (re *Reach) DialFor(e *table.Entry, why purpose) {
 	meets := re.mustMeet(e)
 	wish := re.newDial(e, why)
 	asked := meets && re.connect(wish)
-	re.raceTo(wish, e, !asked, nil, Briefly(d.Failures))
+	briefly := Briefly(d.Failures)
+	if d.Wanted || re.unmet.isSlow() {
+		briefly = DialTimeout
+	}
+	re.raceTo(wish, e, !asked, nil, briefly)
 }
 
 // Nowhere is the error of a dial without an address.

@@ -113,6 +113,11 @@ func (un *unmet) isNew() bool {
 	return !un.Ready || un.Now < un.ReadyAt+newFor
 }
 
+// isSlow reports whether a link of ours is slow, so that a handshake may be, too.
+func (un *unmet) isSlow() bool {
+	return slices.ContainsFunc(un.links.List, func(l *link.Link) bool { return l.State == link.LinkUp && l.Slowness() > 0 })
+}
+
 // isOurTurn reports whether it is our turn to dial peers never met. When that is nobody else can tell.
 func (un *unmet) isOurTurn() bool {
 	if un.secret == 0 {
