@@ -15,8 +15,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// TestAttacks is the short version: those that take seconds, without the figures of memory and time,
-// which the race detector changes.
+// TestAttacks is the short version: those that take seconds, and whose bars are not of memory or
+// processor time, which the race detector and other work change.
 func TestAttacks(t *testing.T) {
 	if err := netlab.Missing("tc"); err != nil {
 		t.Skip("attacks can't be played here, it needs ", err)

@@ -22,7 +22,7 @@ const (
 
 // multicast: a host of the LAN makes up peers in answers of multicast DNS, as fast as it can.
 var multicast = &attack{
-	name: "multicast", about: "F8 10,000 answers/s of multicast DNS", bar: "at most 20 % of a core; a newcomer found within 10 s", short: true,
+	name: "multicast", about: "F8 10,000 answers/s of multicast DNS", bar: "at most 20 % of a core; a newcomer found within 10 s",
 	hosts: []string{"a", "b"},
 	play:  playMulticast,
 	run: func(s *stage) (string, bool, error) {
