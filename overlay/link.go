@@ -366,7 +366,7 @@ func (l *loop) linkUp(up base.LinkUp) {
 
 // noteLinks stores where a peer is reached that was linked before it was shown as here, as the door of
 // a newcomer is.
-func (l *loop) noteLinks(j base.Joined) {
+func noteLinks(l *loop, j base.Joined) {
 	for _, nl := range l.links.all {
 		if nl.peer == j.ID && nl.Peer() == j.Key && !nl.Carried() {
 			l.node.noteLink(l.core.Record(j.ID), base.LinkUp{ID: j.ID, Key: j.Key}, nl.address.String())

@@ -299,7 +299,7 @@ func (l *loop) happened(event base.Event) {
 		n.messages.Queue().Push(Ready{ID: n.id, Key: n.Key(), Listen: listening(n.endpoint.Addr(), l.addresses.own), Network: n.cfg.place.network.Label()})
 	case base.Joined:
 		n.meet(e.ID, l.core.Record(e.ID))
-		l.noteLinks(e)
+		noteLinks(l, e)
 		n.messages.Joined(PeerJoined(e))
 		l.match(e.ID)
 	case base.Changed:

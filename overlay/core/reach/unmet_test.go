@@ -105,7 +105,8 @@ func TestUnmetAllowance(t *testing.T) {
 	}
 }
 
-// TestUnmetIsWanted: a peer that messages wait for is dialled whatever was spent, at few addresses.
+// TestUnmetIsWanted: a peer that messages wait for is dialled whatever was spent, as long as any, at few
+// addresses.
 func TestUnmetIsWanted(t *testing.T) {
 	r := newRig(t, own)
 	r.ReadyAt = -time.Hour
@@ -116,7 +117,7 @@ func TestUnmetIsWanted(t *testing.T) {
 		t.Error("it is dialled without an allowance")
 	}
 	r.Want("bob")
-	if len(r.Out.Dials) != 1 || len(r.Out.Dials[0].Candidates) != unmetAddresses || r.Out.Dials[0].Timeout != unmetTimeout {
+	if len(r.Out.Dials) != 1 || len(r.Out.Dials[0].Candidates) != unmetAddresses || r.Out.Dials[0].Timeout != DialTimeout {
 		t.Errorf("dials %v", r.Out.Dials)
 	}
 }
