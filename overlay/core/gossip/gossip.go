@@ -287,6 +287,10 @@ func (g *Gossip) Confirm(from *link.Link, e *table.Entry, accusers ...certs.ID) 
 	if !e.Suspect(g.Now) {
 		return
 	}
+	if from == nil { // we have found so ourselves: that we have heard it lately speaks for it no more
+		g.doubt.GiveTime(e)
+		g.Wake(e.Side.Until)
+	}
 	for i, id := range accusers {
 		if len(e.Side.Accusers) >= pb.MaxAccusers || slices.Contains(e.Side.Accusers, id) || len(g.Members(accusers[i:i+1], e)) == 0 {
 			continue

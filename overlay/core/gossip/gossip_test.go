@@ -374,6 +374,28 @@ func TestConfirm(t *testing.T) {
 	r.tells(t, "when its time is over", nobody)
 }
 
+// TestHeardNoMore: a suspect that we have heard just now has long to refute, whoever accuses it; until we
+// find its link silent ourselves.
+func TestHeardNoMore(t *testing.T) {
+	r := newRig()
+	r.Now = time.Hour
+	e, l := r.entry(2), r.link(2)
+	l.Heard = r.Now
+	r.change(r.link(0), news(recordOf(2, join, 5), lost, "p1"))
+	r.Confirm(r.link(0), e, "p3")
+	if got := e.Our().Until - r.Now; got != table.SuspectAlone {
+		t.Errorf("heard just now it may refute for %v", got)
+	}
+	r.Now += link.FreshWithin + 1
+	r.Confirm(r.link(0), e, "p3")
+	if !e.Suspect(r.Now) {
+		t.Error("the word of others counts again")
+	}
+	if r.Confirm(nil, e, r.Cfg.ID); e.Suspect(r.Now) {
+		t.Errorf("not heard any more it may refute for %v", e.Our().Until-r.Now)
+	}
+}
+
 // TestTellAccused: an accusation that does not count goes to the accused by one way, once for each
 // link that brings it.
 func TestTellAccused(t *testing.T) {
