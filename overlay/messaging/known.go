@@ -9,12 +9,13 @@ import (
 
 // Pins as the user sees and changes them.
 
-// NameOf is what the peer with a key that claims an ID is called: while another one has that here, it
-// is a longer name.
+// NameOf is what another peer with a key that claims an ID is called: while somebody else has that here, or
+// it is our own, it is a longer name.
 func (d *Directory) NameOf(id certs.ID, key certs.PublicKey) certs.ID {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p, here := d.present[id]; here && p.key != key {
+	own := d.engine.cfg.Identity.Key()
+	if p, here := d.present[id]; here && p.key != key || id == d.engine.cfg.ID && key != own {
 		return certs.Alias(id, key)
 	}
 	return id
