@@ -118,7 +118,7 @@ func (jn *Joiner) dialTarget(t *link.Target) {
 	switch ours := t.IsUsers() || t.Found != ""; {
 	case ours && len(unmet) > 0:
 		jn.reach.Race(d, unmet, reach.DialTimeout)
-	case ours || !jn.reach.RaceCautiously(d, met, unmet, reach.Briefly(t.Failures), false):
+	case ours || !jn.reach.RaceCautiously(d, met, unmet, jn.briefly(t), jn.comesHome(t)):
 		jn.reach.DialEnded(d, reach.Nowhere, false)
 	}
 }
@@ -146,7 +146,19 @@ func (jn *Joiner) targetCandidates(t *link.Target) (met, unmet []base.Candidate)
 // mayDial reports whether there is something to dial for now: a target at which its peer was never met
 // needs an allowance.
 func (jn *Joiner) mayDial(t *link.Target) bool {
-	return t.IsUsers() || t.Found != "" || t.MetAt != "" || jn.reach.MaySpare()
+	return t.IsUsers() || t.Found != "" || t.MetAt != "" || jn.comesHome(t) || jn.reach.MaySpare()
+}
+
+// comesHome reports whether a target is looked for since we have just started: the others may have come
+// back where we never met them. That is rare, and the pace of the search bounds it.
+func (jn *Joiner) comesHome(t *link.Target) bool { return t.Met && jn.Now < jn.home.returnBy }
+
+// briefly is how long a target is dialled where its peer was never met.
+func (jn *Joiner) briefly(t *link.Target) time.Duration {
+	if jn.comesHome(t) {
+		return reach.DialTimeout
+	}
+	return reach.Briefly(t.Failures)
 }
 
 // TargetEnded takes the end of a dial of the target, successful or not.

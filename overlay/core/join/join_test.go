@@ -302,7 +302,7 @@ func TestFoundBesideMany(t *testing.T) {
 }
 
 // TestUnmetAcquaintances: where a peer of earlier runs was linked is dialled as often as before; of what its
-// record names besides only a few addresses, and seldom.
+// record names besides only a few addresses, and seldom, once the search that follows a start is over.
 func TestUnmetAcquaintances(t *testing.T) {
 	var met []base.Acquaintance
 	for i := range maxAcquaintances {
@@ -313,6 +313,7 @@ func TestUnmetAcquaintances(t *testing.T) {
 		met = append(met, a)
 	}
 	r := newRig(t, nil, met...)
+	r.out.Dials, r.home.returnBy = nil, 0
 	addresses := 0
 	for range 600 {
 		for _, d := range r.out.Dials {
