@@ -86,7 +86,7 @@ func (in *reader) readStreams() error {
 			in.writes = true
 			in.writer.Go(in.writeReceipts)
 		}
-		if stream.Begins() { // a long message takes its time, and an empty stream is no use of the link
+		if stream.Begins() { // a long message takes its time; an empty stream does not count
 			in.link.touch(in.engine.now())
 		}
 		switch err := in.readMessages(stream); {
