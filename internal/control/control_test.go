@@ -317,7 +317,7 @@ func TestEventsOfMany(t *testing.T) {
 	var wg sync.WaitGroup
 	for k := range 50 {
 		wg.Go(func() {
-			from, first := uint64(k*17+1), true
+			from, first := uint64(k*10+1), true // which was said already, whoever of them is quicker
 			for from <= most {
 				if err := p.client.Events(t.Context(), from, true, nil, func(a Answer) bool {
 					var e struct {
