@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"quicpeer/certs"
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
@@ -81,5 +83,28 @@ func TestClaimants(t *testing.T) {
 	r.pass(claimantAfter + tickEvery)
 	if r.c.Record("bob").Key != testIdentity(8).Key() || r.c.Record(certs.Alias("bob", testIdentity(7).Key())) == nil {
 		t.Error("whoever comes back takes the ID again")
+	}
+}
+
+// TestClaimantSpeaksAtOnce: what a claimant says to everyone before it is shown, or known, is shown right
+// after that.
+func TestClaimantSpeaksAtOnce(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		r := newRig(t, nil)
+		l := r.neighbour(1, "one")
+		r.receive(l, propagation(say(pb.AnnouncementType_JOIN, 7, "bob", 500, 0)))
+		frames := []proto.Message{propagation(say(pb.AnnouncementType_JOIN, 8, "bob", 1, 0)), saidBroadcast(8, "bob", 1, 1, "I am another")}
+		if !known {
+			slices.Reverse(frames)
+		}
+		var said []string
+		for _, f := range frames {
+			r.receive(l, f)
+			said = append(said, r.texts()...)
+		}
+		r.pass(claimantAfter + tickEvery)
+		if said = append(said, r.texts()...); !slices.Equal(said, []string{"I am another"}) {
+			t.Errorf("its record has come before: %v; shows %q", known, said)
+		}
 	}
 }

@@ -107,8 +107,8 @@ func (v *view) show(e *table.Entry, owns bool) {
 		e.With().Called = name
 	}
 	v.Out.Events = append(v.Out.Events, e.Record.Comes(name, v.links.ToldBy(e))...)
+	v.broadcasts.ReleaseEarly(e)
 	if owns {
-		v.broadcasts.ReleaseEarly(name)
 		v.custody.WakeCustody()
 	}
 }

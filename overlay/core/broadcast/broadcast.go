@@ -193,18 +193,17 @@ func (bc *Broadcasts) ReceiveBroadcast(l *link.Link, m *pb.Broadcast) {
 
 // ReleaseEarly is called once the user has been shown that the author is here: the broadcasts
 // that came before its record, and those held back, follow.
-func (bc *Broadcasts) ReleaseEarly(author certs.ID) {
+func (bc *Broadcasts) ReleaseEarly(author *table.Entry) {
 	waiting := bc.Early
 	bc.Early = nil
 	for _, b := range waiting {
-		if b.author != author {
+		if b.author != author.Record.ID {
 			bc.Early = append(bc.Early, b)
 		} else if l := bc.links.Link(b.link); l != nil && l.State == link.LinkUp {
 			bc.ReceiveBroadcast(l, b.message)
 		}
 	}
-	if e := bc.table.Called(author); e != nil && e.Our().Run != nil {
-		r := e.Our().Run
+	if r := author.Our().Run; r != nil {
 		r.Advanced = bc.Now // what is missing may come with its author
 		bc.showBroadcasts(r)
 	}
