@@ -22,7 +22,7 @@ import (
 // has its receipt; when one from the peer was shown; and when the user has verified the key. So
 // what waits for an ID that was never met goes to the first that comes with it.
 //
-// The table knows nothing of pins, since all tables must agree on who has an ID.
+// The table knows nothing of pins: to whom an ID belongs is settled anew in each run, by who comes first.
 
 const (
 	maxPins = 4096
