@@ -14,8 +14,7 @@ import (
 func (d *Directory) NameOf(id certs.ID, key certs.PublicKey) certs.ID {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	own := d.engine.cfg.Identity.Key()
-	if p, here := d.present[id]; here && p.key != key || id == d.engine.cfg.ID && key != own {
+	if p, here := d.present[id]; here && p.key != key || id == d.engine.cfg.ID && key != d.engine.cfg.Identity.Key() {
 		return certs.Alias(id, key)
 	}
 	return id

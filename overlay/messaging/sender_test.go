@@ -65,6 +65,7 @@ func TestMissingMessagesArePassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &Engine{cfg: Config{ID: "bob", Start: time.Now()}, log: slog.New(slog.DiscardHandler), events: newEventQueue(), disk: new(Disk)}
 		e.answers = answers{engine: e, waiting: make(chan answer, 9)}
+		e.directory.init(e, nil)
 		e.senders.init(e, nil)
 		s := e.senders.of(numberedKey(1), nil)
 		e.events.Push(PeerJoined{ID: "alice", Key: s.key})
