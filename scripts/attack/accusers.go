@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"time"
 
 	"quicpeer/pb"
@@ -17,7 +16,7 @@ const accomplices = 400
 
 // accusers: a member invents 400 peers, and calls a living one lost in the names of any two of them, over
 // links to all others, for half a minute. Three of the others reach the victim over peers alone, and its
-// answers take half a second more where the kernel can do that (netem). TestSimAccusers has it always.
+// answers take half a second more, if we are root.
 var accusers = &attack{
 	name: "accusers", about: "F7 400 accomplices", bar: "shown as lost 0 times",
 	hosts: []string{"a", "b", "c", "d", "e", "f"},
@@ -26,34 +25,15 @@ var accusers = &attack{
 		if err := p.open(l); err != nil {
 			return err
 		}
-		var mu sync.Mutex
-		var latest *pb.Signed // of the victim
-		seq := uint32(0)
+		said := newTold()
 		victim := p.words[0]
-		hear := func(a *pb.Announcement) {
-			r, err := pb.ParseRecord(a.GetRecord())
-			if err == nil && r.GetId() == victim && r.GetType() == pb.AnnouncementType_JOIN {
-				mu.Lock()
-				defer mu.Unlock()
-				if latest == nil || r.GetSeq() >= seq {
-					latest, seq = a.GetRecord(), r.GetSeq()
-				}
-			}
-		}
 		var links []*transport.Link
 		for i := range p.words[1:] {
 			to, err := p.target(i + 1)
 			if err != nil {
 				return err
 			}
-			link, err := l.befriend(p, to, func(m *pb.PeerMessage) {
-				for _, a := range m.GetPropagation().GetAnnouncements() {
-					hear(a)
-				}
-				for _, a := range m.GetReconcile().GetAnnouncements() {
-					hear(a)
-				}
-			})
+			link, err := l.befriend(p, to, said.hear)
 			if err != nil {
 				return err
 			}
@@ -76,11 +56,9 @@ var accusers = &attack{
 		}
 		time.Sleep(3 * time.Second)
 		p.say("begins", nil)
-		said := 0
+		count := 0
 		for end := time.Now().Add(30 * time.Second); time.Now().Before(end) && p.ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
-			mu.Lock()
-			record := latest
-			mu.Unlock()
+			record := said.record(victim)
 			if record == nil {
 				continue
 			}
@@ -91,9 +69,9 @@ var accusers = &attack{
 					return err
 				}
 			}
-			said++
+			count++
 		}
-		p.say("done", map[string]any{"accusations": said})
+		p.say("done", map[string]any{"accusations": count})
 		<-p.ctx.Done()
 		return nil
 	},
@@ -103,8 +81,8 @@ var accusers = &attack{
 			return "", false, err
 		}
 		away := "a victim 500 ms away"
-		if _, err := far.Run("", "tc", "qdisc", "add", "dev", "eth0", "root", "netem", "delay", "500ms"); err != nil {
-			away = "a near victim"
+		if err := s.net.Far(far, 500*time.Millisecond); err != nil {
+			away = fmt.Sprintf("a near victim (%v)", err)
 		}
 		// c, d and f reach the victim over the others alone.
 		err = s.net.Cut(func(x, y string) bool {

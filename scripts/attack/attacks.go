@@ -6,6 +6,6 @@ var attacks = []*attack{
 	firstbyte, amplification, logflood,
 	slots, unread, silent,
 	fill, crowd,
-	swallow, accusers,
+	swallow, accusers, aged,
 	reflector, multicast,
 }

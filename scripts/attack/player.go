@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -212,4 +213,41 @@ func announce(ctx context.Context, link *transport.Link, list []*pb.Announcement
 		list = list[n:]
 	}
 	return nil
+}
+
+// told is the newest records of peers that a liar has heard.
+type told struct {
+	mu     sync.Mutex
+	latest map[string]*pb.Announcement // JOINs, by ID
+}
+
+func newTold() *told { return &told{latest: make(map[string]*pb.Announcement)} }
+
+// hear takes in a frame.
+func (t *told) hear(m *pb.PeerMessage) {
+	for _, a := range slices.Concat(m.GetPropagation().GetAnnouncements(), m.GetReconcile().GetAnnouncements()) {
+		r, err := pb.ParseRecord(a.GetRecord())
+		if err != nil || r.GetType() != pb.AnnouncementType_JOIN {
+			continue
+		}
+		t.mu.Lock()
+		if was, err := pb.ParseRecord(t.latest[r.GetId()].GetRecord()); err != nil || r.GetSeq() >= was.GetSeq() {
+			t.latest[r.GetId()] = a
+		}
+		t.mu.Unlock()
+	}
+}
+
+// record is that of a peer, nil: none was heard.
+func (t *told) record(id string) *pb.Signed {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.latest[id].GetRecord()
+}
+
+// joins are those of all.
+func (t *told) joins() []*pb.Announcement {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Values(t.latest))
 }

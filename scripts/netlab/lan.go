@@ -26,6 +26,7 @@ type Host struct {
 	Address netip.Addr
 	port    string // of the switch
 	refuses bool   // packets of some host, see Refuse
+	far     *distance
 }
 
 // NewLAN builds a LAN with hosts of these names. The error says what is missing for that.
@@ -181,6 +182,9 @@ func (h *Host) Refuse(from *Host) error {
 // Close takes all away.
 func (n *LAN) Close() {
 	for _, h := range n.Hosts {
+		if h.far != nil {
+			h.far.close()
+		}
 		h.Close()
 	}
 	if n.bridge != nil {
