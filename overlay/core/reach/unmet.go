@@ -35,7 +35,7 @@ const (
 	unmetAddresses = 2                      // of a peer, in one dial
 	unmetTimeout   = 500 * time.Millisecond // of the first dial, doubled with each failure
 	unmetBackoff   = 5 * time.Minute        // at most, between two dials
-	unmetMeeting   = 10 * time.Second       // of the SYNCs of a link, what one to such a peer is worth
+	unmetMeeting   = 20 * time.Second       // of the SYNCs of a link, what one to such a peer is worth, see TestSimReflector
 	turnFor        = 10 * time.Second       // how long it is one peer's turn
 	turns          = 3                      // peers at a time
 	newFor         = 15 * time.Second       // after it has joined, a peer has just come
