@@ -169,16 +169,10 @@ func (d *crowdDoor) obey(out base.Effects) {
 
 // answers answers a ping of a member.
 func (d *crowdDoor) answers(in core.Received) bool {
-	m := in.Frame.GetRouted()
-	if m == nil || m.GetTo() == "door" {
+	answer := pong(in.Frame, "door")
+	if answer == nil || answer.GetFrom() == "door" {
 		return false
 	}
-	opened, err := pb.OpenRouted(m)
-	if err != nil || opened.GetPing() == nil {
-		return false
-	}
-	_ = send(d.link(in.Link), &pb.Routed{
-		From: m.GetTo(), To: m.GetFrom(), Passed: []string{m.GetTo(), "door"}, Parents: []byte{0, 0}, Content: &pb.Routed_Pong{Pong: opened.GetPing()},
-	})
+	_ = send(d.link(in.Link), answer)
 	return true
 }

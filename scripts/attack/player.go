@@ -215,6 +215,18 @@ func announce(ctx context.Context, link *transport.Link, list []*pb.Announcement
 	return nil
 }
 
+// pong answers a ping in the name of its receiver, as if the answer had come over others; nil: it is none.
+func pong(m *pb.PeerMessage, over ...string) *pb.Routed {
+	asked := m.GetRouted()
+	if asked.GetPing() == nil {
+		return nil
+	}
+	passed := append([]string{asked.GetTo()}, over...)
+	return &pb.Routed{
+		From: asked.GetTo(), To: asked.GetFrom(), Passed: passed, Parents: make([]byte, len(passed)), Content: &pb.Routed_Pong{Pong: asked.GetPing()},
+	}
+}
+
 // told is the newest records of peers that a liar has heard.
 type told struct {
 	mu     sync.Mutex

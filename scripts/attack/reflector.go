@@ -117,12 +117,8 @@ func playReflector(p *player) error {
 		}
 		go func() { // until the process ends
 			for m := range said {
-				asked := m.GetRouted()
-				if ping := asked.GetPing(); ping != nil && slices.Contains(ids, asked.GetTo()) {
-					_ = send(link, &pb.Routed{
-						From: asked.GetTo(), To: asked.GetFrom(), Passed: []string{asked.GetTo()}, Parents: []byte{0},
-						Content: &pb.Routed_Pong{Pong: ping},
-					})
+				if answer := pong(m); answer != nil && slices.Contains(ids, answer.GetFrom()) {
+					_ = send(link, answer)
 				}
 			}
 		}()

@@ -122,6 +122,10 @@ func (l *liar) befriend(p *player, to netip.AddrPort, each func(*pb.PeerMessage)
 			said <- &pb.Reconcile{Answer: true}
 		case m.GetNeighbour().GetType() == pb.NeighbourType_REQUEST:
 			said <- &pb.Neighbour{Type: pb.NeighbourType_ACCEPT}
+		default:
+			if answer := pong(m); answer != nil && answer.GetFrom() == string(l.id) {
+				said <- answer
+			}
 		}
 	})
 	if err != nil {
