@@ -42,7 +42,7 @@ func TestSyncIsNotAWeapon(t *testing.T) {
 	if n := count(r, func(int) { r.receive(mid, syncOf(2, "far", 0, "203.0.113.2:4001")) }); n != reach.MeetingsOfPeer {
 		t.Errorf("%d SYNCs of one peer are followed", n)
 	}
-	for most, met := range map[int]bool{reach.MeetingsAtOnce: true, 2: false} { // one to a peer never met is worth twenty
+	for most, met := range map[int]bool{reach.MeetingsAtOnce: true, 2: false} { // one to a peer never met is worth twenty-five
 		r = newRig(t, nil)
 		r.c.env.ReadyAt = -time.Hour
 		mid = r.neighbour(1, "mid")

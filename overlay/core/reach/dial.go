@@ -150,6 +150,9 @@ func (re *Reach) DialEnded(d *link.Dial, why string, reached bool) {
 		return
 	}
 	delete(re.Dials, d.ID)
+	if d.Paid == &re.unmet.spent {
+		re.unmet.proven = reached
+	}
 	if reached {
 		d.PayBack()
 	}

@@ -16,8 +16,9 @@ import (
 //
 //   - Few addresses are dialled at once, and briefly at first: two packets, and two more after
 //     200 ms. An attempt in vain is repeated more seldom than usual, at the next addresses.
-//   - Who has just come, or has few neighbours, dials anybody. All others take turns: at any time a few
-//     of all peers may.
+//   - A peer that has just come or has few neighbours dials anybody, and so does one that lacks any, as long
+//     as it is answered: where records are true, neighbours that go are replaced at once. All others take
+//     turns: at any time a few of all peers may.
 //   - Each peer has an allowance of such dials, of which those come back that are answered.
 //   - Who has just lost as many peers as it still has links to may be cut off with few others, and
 //     has to find these among all: it dials as if it had met everybody.
@@ -31,11 +32,12 @@ import (
 // 1 kB a second.
 const (
 	unmetAtFirst   = 7 // at once, by a peer that has just come: one for each neighbour it wants
+	unmetProven    = 4 // at once, by one whose last was answered, as long as it lacks neighbours
 	UnmetEvery     = 30 * time.Second
 	unmetAddresses = 2                      // of a peer, in one dial
 	unmetTimeout   = 500 * time.Millisecond // of the first dial, doubled with each failure
 	unmetBackoff   = 5 * time.Minute        // at most, between two dials
-	unmetMeeting   = 20 * time.Second       // of the SYNCs of a link, what one to such a peer is worth, see TestSimReflector
+	unmetMeeting   = 25 * time.Second       // of the SYNCs of a link, what one to such a peer is worth, see TestSimReflector
 	turnFor        = 10 * time.Second       // how long it is one peer's turn
 	turns          = 3                      // peers at a time
 	newFor         = 15 * time.Second       // after it has joined, a peer has just come
@@ -51,6 +53,7 @@ type unmet struct {
 	links  *link.Links
 	spent  base.Limiter // of the allowance
 	secret uint64       // see isOurTurn
+	proven bool         // the last dial that the allowance paid for was answered
 	bereft struct {     // see isBereft
 		is     bool
 		looked time.Duration // when that was found out
@@ -70,16 +73,22 @@ func (un *unmet) maySpare() bool {
 
 // free is with fewer neighbours than how many we need no turn.
 func (un *unmet) free() int {
-	if un.isNew() {
+	switch {
+	case un.proven:
+		return table.WantNeighbours
+	case un.isNew():
 		return freeAtFirst
 	}
 	return freeBelow
 }
 
-// spare is what may be spent at once: one dial, but more by a newcomer.
+// spare is what may be spent at once: one dial, but more by a newcomer, and while they are answered.
 func (un *unmet) spare() time.Duration {
-	if un.isNew() {
+	switch {
+	case un.isNew():
 		return (unmetAtFirst - 1) * UnmetEvery
+	case un.proven && un.links.Neighbours() < table.WantNeighbours:
+		return (unmetProven - 1) * UnmetEvery
 	}
 	return 0
 }

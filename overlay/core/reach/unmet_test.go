@@ -60,7 +60,7 @@ func unmetDials(r *rig, peers []*table.Entry, d time.Duration, answered bool) (n
 }
 
 // TestUnmetAllowance: unanswered dials to peers never met use up an allowance, answered ones do not; a peer with
-// enough neighbours waits for its turn; one that has just lost most of its peers may dial anybody.
+// enough neighbours waits for its turn, and so does one that lacks some and was not answered; one that has just lost most of its peers may dial anybody.
 func TestUnmetAllowance(t *testing.T) {
 	start := func(neighbours int) (*rig, []*table.Entry) {
 		r := newRig(t, own)
@@ -90,6 +90,15 @@ func TestUnmetAllowance(t *testing.T) {
 	r.ReadyAt = 0
 	if n := unmetDials(r, peers, time.Second, false); n != unmetAtFirst {
 		t.Errorf("one that has just come dials %d", n)
+	}
+	for neighbours, want := range map[int][2]int{table.WantNeighbours - 1: {1, len(peers)}, table.WantNeighbours: {0, 0}} {
+		for i, answered := range []bool{false, true} {
+			r, peers = start(neighbours)
+			r.unmet.proven, r.unmet.secret = true, uint64(2*turns)|1 // and it is the turn of others
+			if n := unmetDials(r, peers, time.Second, answered); n < want[i] || want[i] <= 1 && n > want[i] {
+				t.Errorf("one of %d neighbours that was answered the last time dials %d; answered: %v", neighbours, n, answered)
+			}
+		}
 	}
 	r, peers = start(4)
 	for _, l := range r.links.List[:2] {
