@@ -24,7 +24,7 @@ func TestRooms(t *testing.T) {
 		w.Configure = func(m *Machine, cfg *base.Config) {
 			cfg.Features = append(cfg.Features, pb.FeaturePast)
 			if m.Index%3 != 0 {
-				cfg.Past = []base.Room{{Name: pb.Everyone}, {Name: "#dev"}}
+				cfg.Rooms, cfg.Past = []string{"#dev"}, []base.Room{{Name: pb.Everyone}, {Name: "#dev"}}
 			}
 			m.History = make(map[string][]*pb.Signed)
 		}

@@ -200,8 +200,8 @@ func (a *ask) retry() {
 	}
 }
 
-// giver is the link to ask next: to a peer that is in the room before others, each peer once, and one
-// question at a time. One that nobody waits for any more stands in the way of the same room alone,
+// giver is the link to ask next: to a peer that is in the room, or to any if nobody is, each peer once, and
+// one question at a time. One that nobody waits for any more stands in the way of the same room alone,
 // whose answers could not be told apart. Nil: there is none now.
 func (p *Past) giver(a *ask) (best *link.Link) {
 	if len(p.open) >= maxOpen {
@@ -216,7 +216,17 @@ func (p *Past) giver(a *ask) (best *link.Link) {
 			best = l
 		}
 	}
+	if best != nil && !isIn(best, a.room) && p.inhabited(a.room) {
+		return nil // a link to one of these comes
+	}
 	return best
+}
+
+// inhabited reports whether some peer says that it is in a room: then only such ones give its past.
+func (p *Past) inhabited(room string) bool {
+	return slices.ContainsFunc(p.table.Entries, func(e *table.Entry) bool {
+		return e != p.table.Self && e.Alive() && slices.Contains(e.Record.Rooms, room)
+	})
 }
 
 // awaited reports whether the answer to a question still counts.

@@ -158,6 +158,28 @@ func TestThreeGivers(t *testing.T) {
 	}
 }
 
+// Peers that are not in the room have nothing of it: while somebody in it is known, a link to such a
+// peer is waited for.
+func TestGiversAreInTheRoom(t *testing.T) {
+	r := newRig(t, nil)
+	member := table.NewEntry(&base.Record{ID: "member", Key: identity("member").Key(), Epoch: 1, Tag: base.TagOf("member"), Rooms: []string{"#dev"}}, pb.AnnouncementType_JOIN, 0)
+	r.table.Insert(member)
+	for _, name := range []string{"a", "b", "c"} {
+		if w := r.wanted(r.link(name)); w != nil {
+			t.Errorf("%s, which is not in the room, is asked: %v", name, w)
+		}
+	}
+	r.pass(time.Minute)
+	l := r.link("d")
+	l.Entry.Record.Rooms = []string{"#dev", "#ops"}
+	if w := r.wanted(l); w.GetRoom() != "#dev" {
+		t.Errorf("a peer in the room is asked: %v", w)
+	}
+	r.give(l, said("d", 1, time.Hour, nil))
+	r.pass(graceFor)
+	r.expect("what it has", "d1")
+}
+
 // With fewer links it is shown after a moment; a giver that is silent, or goes, is made up for by
 // others, and its late answer costs it nothing.
 func TestSlowGivers(t *testing.T) {
