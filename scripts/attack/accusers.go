@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"quicpeer/pb"
-	"quicpeer/transport"
 )
 
 // accomplices is how many peers the accuser invents.
@@ -27,17 +26,9 @@ var accusers = &attack{
 		}
 		said := newTold()
 		victim := p.words[0]
-		var links []*transport.Link
-		for i := range p.words[1:] {
-			to, err := p.target(i + 1)
-			if err != nil {
-				return err
-			}
-			link, err := l.befriend(p, to, said.hear)
-			if err != nil {
-				return err
-			}
-			links = append(links, link)
+		links, err := l.befriendAll(p, said.hear)
+		if err != nil {
+			return err
 		}
 		var names []string
 		var list []*pb.Announcement
@@ -72,7 +63,6 @@ var accusers = &attack{
 			count++
 		}
 		p.say("done", map[string]any{"accusations": count})
-		<-p.ctx.Done()
 		return nil
 	},
 	run: func(s *stage) (string, bool, error) {
@@ -103,11 +93,7 @@ var accusers = &attack{
 		}
 		time.Sleep(5 * time.Second) // its record says how far away it is
 		s.begin()
-		x, err := s.player("", words...)
-		if err != nil {
-			return "", false, err
-		}
-		done, err := s.said(x, "done", 2*patience)
+		done, err := s.play("done", 2*patience, words...)
 		if err != nil {
 			return "", false, err
 		}

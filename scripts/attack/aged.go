@@ -8,7 +8,6 @@ import (
 	"quicpeer/overlay/core/base"
 	"quicpeer/overlay/core/table"
 	"quicpeer/pb"
-	"quicpeer/transport"
 )
 
 // aged: a member is the first to tell the others of a peer, and says that nobody has heard of that for so
@@ -22,23 +21,16 @@ var aged = &attack{
 			return err
 		}
 		said := newTold() // by all
-		var links []*transport.Link
-		for i := range p.words[1:] {
-			to, err := p.target(i + 1)
-			if err != nil {
+		links, err := l.befriendAll(p, said.hear)
+		if err != nil {
+			return err
+		}
+		for _, link := range links {
+			if err := send(link, everything()); err != nil {
 				return err
 			}
-			link, err := l.befriend(p, to, said.hear)
-			if err == nil {
-				err = send(link, everything())
-			}
-			if err != nil {
-				return err
-			}
-			links = append(links, link)
 		}
 		time.Sleep(time.Second)
-		p.say("told", map[string]any{"of": len(said.joins())})
 		for end := time.Now().Add(90 * time.Second); time.Now().Before(end) && p.ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 			record := said.record(p.words[0])
 			if record == nil {
@@ -56,7 +48,6 @@ var aged = &attack{
 			}
 		}
 		p.say("done", nil)
-		<-p.ctx.Done()
 		return nil
 	},
 	run: func(s *stage) (string, bool, error) {
@@ -72,12 +63,7 @@ var aged = &attack{
 			return "", false, err
 		}
 		s.begin()
-		words := []string{alone.id, alone.at}
-		for _, p := range peers {
-			words = append(words, p.at)
-		}
-		x, err := s.player("", words...)
-		if err != nil {
+		if err := s.player(append([]string{alone.id, alone.at}, addresses(peers)...)...); err != nil {
 			return "", false, err
 		}
 		for _, p := range peers {
@@ -85,7 +71,7 @@ var aged = &attack{
 				return "", false, err
 			}
 		}
-		if _, err := s.said(x, "done", 4*patience); err != nil {
+		if _, err := s.said("done", 4*patience); err != nil {
 			return "", false, err
 		}
 		lost := s.figures().lost

@@ -53,11 +53,7 @@ var amplification = &attack{
 			return "", false, err
 		}
 		s.begin()
-		x, err := s.player("", victim[0].at)
-		if err != nil {
-			return "", false, err
-		}
-		done, err := s.said(x, "done", patience)
+		done, err := s.play("done", patience, victim[0].at)
 		if err != nil {
 			return "", false, err
 		}

@@ -36,7 +36,6 @@ var claim = &attack{
 			return err
 		}
 		p.say("done", nil)
-		<-p.ctx.Done()
 		return nil
 	},
 	run: func(s *stage) (string, bool, error) {
@@ -49,11 +48,7 @@ var claim = &attack{
 		for _, p := range slices.Backward(peers) {
 			ids = append(ids, p.id)
 		}
-		x, err := s.player("", peers[0].at, strings.Join(ids, ","))
-		if err == nil {
-			_, err = s.said(x, "done", patience)
-		}
-		if err != nil {
+		if _, err := s.play("done", patience, peers[0].at, strings.Join(ids, ",")); err != nil {
 			return "", false, err
 		}
 		time.Sleep(3 * time.Second)

@@ -45,11 +45,7 @@ var crowd = &attack{
 		return nil
 	},
 	run: func(s *stage) (string, bool, error) {
-		x, err := s.player("")
-		if err != nil {
-			return "", false, err
-		}
-		open, err := s.said(x, "open", 2*time.Minute)
+		open, err := s.play("open", 2*time.Minute)
 		if err != nil {
 			return "", false, err
 		}

@@ -45,7 +45,6 @@ var fill = &attack{
 			}
 		}
 		p.say("done", map[string]any{"seconds": time.Since(began).Seconds(), "refused": refused})
-		<-p.ctx.Done()
 		return nil
 	},
 	run: func(s *stage) (string, bool, error) {
@@ -53,15 +52,7 @@ var fill = &attack{
 		if err != nil {
 			return "", false, err
 		}
-		var at []string
-		for _, p := range peers {
-			at = append(at, p.at)
-		}
-		x, err := s.player("", at...)
-		if err == nil {
-			_, err = s.said(x, "invented", 2*time.Minute)
-		}
-		if err != nil {
+		if _, err := s.play("invented", 2*time.Minute, addresses(peers)...); err != nil {
 			return "", false, err
 		}
 		s.begin()
@@ -77,13 +68,13 @@ var fill = &attack{
 			}
 			return nil
 		}
-		if _, err := s.said(x, "first", 2*time.Minute); err != nil {
+		if _, err := s.said("first", 2*time.Minute); err != nil {
 			return "", false, err
 		}
 		if err := join("g", peers[1]); err != nil {
 			return "", false, err
 		}
-		if _, err := s.said(x, "done", 5*time.Minute); err != nil {
+		if _, err := s.said("done", 5*time.Minute); err != nil {
 			return "", false, err
 		}
 		if err := join("h", peers[0]); err != nil {

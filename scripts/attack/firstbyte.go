@@ -62,8 +62,7 @@ var firstbyte = &attack{
 			return "", false, err
 		}
 		s.begin()
-		x, err := s.player("", victim[0].at)
-		if err != nil {
+		if err := s.player(victim[0].at); err != nil {
 			return "", false, err
 		}
 		// A newcomer from elsewhere gets in meanwhile.
@@ -77,7 +76,7 @@ var firstbyte = &attack{
 		if err != nil {
 			return "", false, err
 		}
-		done, err := s.said(x, "done", firstByteFor+patience)
+		done, err := s.said("done", firstByteFor+patience)
 		if err != nil {
 			return "", false, err
 		}

@@ -94,11 +94,7 @@ var logflood = &attack{
 		}
 		s.begin()
 		before := lines()
-		x, err := s.player("", victim[0].at)
-		if err == nil {
-			_, err = s.said(x, "done", logFloodFor+patience)
-		}
-		if err != nil {
+		if _, err := s.play("done", logFloodFor+patience, victim[0].at); err != nil {
 			return "", false, err
 		}
 		written := lines() - before

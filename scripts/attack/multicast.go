@@ -43,11 +43,7 @@ var multicast = &attack{
 		if err != nil {
 			return "", false, err
 		}
-		x, err := s.player("", strconv.Itoa(floodRate))
-		if err == nil {
-			_, err = s.said(x, "begun", patience)
-		}
-		if err != nil {
+		if _, err := s.play("begun", patience, strconv.Itoa(floodRate)); err != nil {
 			return "", false, err
 		}
 		began := time.Now()

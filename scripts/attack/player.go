@@ -47,7 +47,11 @@ func play() (played bool, err error) {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	return true, attacks[i].play(&player{ctx: ctx, at: at, words: os.Args[1:]})
+	err = attacks[i].play(&player{ctx: ctx, at: at, words: os.Args[1:]})
+	if err == nil {
+		<-ctx.Done() // its links stand until then
+	}
+	return true, err
 }
 
 // player is an attacker's process.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,10 +45,6 @@ var reflector = &attack{
 			return "", false, err
 		}
 		s.begin()
-		var doors []string
-		for _, p := range peers {
-			doors = append(doors, p.at)
-		}
 		liar, err := s.net.Host("x")
 		if err != nil {
 			return "", false, err
@@ -62,11 +57,7 @@ var reflector = &attack{
 		if err != nil {
 			return "", false, err
 		}
-		x, err := s.player("", strings.Join(doors, ","))
-		if err == nil {
-			_, err = s.said(x, "done", patience)
-		}
-		if err != nil {
+		if _, err := s.play("done", patience, addresses(peers)...); err != nil {
 			return "", false, err
 		}
 		time.Sleep(reflectorTime)
@@ -100,8 +91,8 @@ func playReflector(p *player) error {
 		}
 		ids, list = append(ids, string(invented.id)), append(list, invented.announcement(1, addresses...))
 	}
-	for _, door := range strings.Split(p.words[0], ",") {
-		to, err := netip.ParseAddrPort(door)
+	for i := range p.words {
+		to, err := p.target(i)
 		if err != nil {
 			return err
 		}
@@ -127,7 +118,6 @@ func playReflector(p *player) error {
 		}
 	}
 	p.say("done", nil)
-	<-p.ctx.Done()
 	return nil
 }
 

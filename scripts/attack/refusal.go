@@ -20,11 +20,7 @@ var refusal = &attack{
 		if err != nil {
 			return "", false, err
 		}
-		x, err := s.player("")
-		if err != nil {
-			return "", false, err
-		}
-		ready, err := s.said(x, "ready", patience)
+		ready, err := s.play("ready", patience)
 		if err != nil {
 			return "", false, err
 		}

@@ -61,7 +61,6 @@ var silent = &attack{
 			}
 		}
 		p.say("done", map[string]any{"links": neighbours})
-		<-p.ctx.Done()
 		return nil
 	},
 	run: func(s *stage) (string, bool, error) {
@@ -70,15 +69,7 @@ var silent = &attack{
 			return "", false, err
 		}
 		s.begin()
-		var at []string
-		for _, p := range peers {
-			at = append(at, p.at)
-		}
-		x, err := s.player("", at...)
-		if err == nil {
-			_, err = s.said(x, "done", patience)
-		}
-		if err != nil {
+		if _, err := s.play("done", patience, addresses(peers)...); err != nil {
 			return "", false, err
 		}
 		time.Sleep(20 * time.Second)

@@ -43,7 +43,6 @@ var slots = &attack{
 			}
 			time.Sleep(100 * time.Millisecond) // and then each that becomes free
 		}
-		<-p.ctx.Done()
 		return nil
 	},
 	run: func(s *stage) (string, bool, error) {
@@ -52,11 +51,7 @@ var slots = &attack{
 			return "", false, err
 		}
 		s.begin()
-		x, err := s.player("", peers[0].at)
-		if err != nil {
-			return "", false, err
-		}
-		done, err := s.said(x, "done", 2*patience)
+		done, err := s.play("done", 2*patience, peers[0].at)
 		if err != nil {
 			return "", false, err
 		}

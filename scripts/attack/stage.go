@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -21,14 +20,14 @@ const patience = 30 * time.Second
 // stage is where an attack is played: a LAN with the attacker's host and others, and the processes
 // on them.
 type stage struct {
-	attack  *attack
-	program string // quicpeer
-	dir     string // state directories and logs
-	pace    *harness.Pace
-	net     *netlab.LAN
-	peers   []*peer // the honest ones
-	players []*harness.Process
-	watch   *watch
+	attack   *attack
+	program  string // quicpeer
+	dir      string // state directories and logs
+	pace     *harness.Pace
+	net      *netlab.LAN
+	peers    []*peer // the honest ones
+	attacker *harness.Process
+	watch    *watch
 }
 
 // result is what came of an attack.
@@ -76,9 +75,9 @@ func (s *stage) end() {
 	if s.watch != nil {
 		s.watch.end()
 	}
-	for _, p := range s.players {
-		p.Kill()
-		<-p.Gone()
+	if s.attacker != nil {
+		s.attacker.Kill()
+		<-s.attacker.Gone()
 	}
 	for _, p := range s.peers {
 		p.Kill()
@@ -162,6 +161,14 @@ func (s *stage) honest(n int, words ...string) (list []*peer, err error) {
 	return list, nil
 }
 
+// addresses are those of peers.
+func addresses(list []*peer) (at []string) {
+	for _, p := range list {
+		at = append(at, p.at)
+	}
+	return at
+}
+
 // ready waits until the peer is in the network.
 func (p *peer) ready(limit time.Duration) error {
 	_, err := p.await(limit, 1, func(e *harness.Event) bool { return e.Name == "ready" })
@@ -209,33 +216,38 @@ func (p *peer) delivered(to *peer, ref string, limit time.Duration) error {
 	return err
 }
 
-// player starts the attacker on its host, or on another. It is told these words, see player.words.
-func (s *stage) player(host string, words ...string) (*harness.Process, error) {
-	h, err := s.net.Host(cmp.Or(host, "x"))
+// player starts the attacker on its host. It is told these words, see player.words.
+func (s *stage) player(words ...string) error {
+	h, err := s.net.Host("x")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	own, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	cmd := h.Command(append([]string{own}, words...)...)
 	cmd.Env = append(harness.Environment(s.dir), playing+"="+s.attack.name, playingAt+"="+h.Address.String())
 	cmd.Stderr = os.Stderr
-	p, err := harness.Start(harness.Spec{Cmd: cmd, Queue: 16})
-	if err == nil {
-		s.players = append(s.players, p)
-	}
-	return p, err
+	s.attacker, err = harness.Start(harness.Spec{Cmd: cmd, Queue: 16})
+	return err
 }
 
 // said waits until the attacker has said something of that name, and returns it.
-func (s *stage) said(p *harness.Process, name string, limit time.Duration) (*harness.Event, error) {
-	found, err := p.Await(s.pace.In(limit), 1, func(e *harness.Event) bool { return e.Name == name })
+func (s *stage) said(name string, limit time.Duration) (*harness.Event, error) {
+	found, err := s.attacker.Await(s.pace.In(limit), 1, func(e *harness.Event) bool { return e.Name == name })
 	if err != nil {
 		return nil, fmt.Errorf("the attacker did not say %q: %w", name, err)
 	}
 	return found[0], nil
+}
+
+// play starts the attacker, and waits until it has said something of that name.
+func (s *stage) play(until string, limit time.Duration, words ...string) (*harness.Event, error) {
+	if err := s.player(words...); err != nil {
+		return nil, err
+	}
+	return s.said(until, limit)
 }
 
 // begin begins to watch the honest peers of now: their memory before is that of now.

@@ -65,11 +65,7 @@ var swallow = &attack{
 				return "", false, err
 			}
 		}
-		x, err := s.player("", a.at, b.at)
-		if err == nil {
-			_, err = s.said(x, "done", patience)
-		}
-		if err != nil {
+		if _, err := s.play("done", patience, a.at, b.at); err != nil {
 			return "", false, err
 		}
 		c, err := s.start("c", "c", "--join", a.at+","+b.at)
@@ -144,4 +140,20 @@ func (l *liar) befriend(p *player, to netip.AddrPort, each func(*pb.PeerMessage)
 		}
 	}()
 	return link, send(link, &pb.Neighbour{Type: pb.NeighbourType_REQUEST})
+}
+
+// befriendAll is befriend for all whose addresses are the words behind the first.
+func (l *liar) befriendAll(p *player, each func(*pb.PeerMessage)) (links []*transport.Link, err error) {
+	for i := range p.words[1:] {
+		to, err := p.target(i + 1)
+		if err != nil {
+			return nil, err
+		}
+		link, err := l.befriend(p, to, each)
+		if err != nil {
+			return nil, err
+		}
+		links = append(links, link)
+	}
+	return links, nil
 }

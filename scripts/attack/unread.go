@@ -60,11 +60,7 @@ var unread = &attack{
 			return "", false, err
 		}
 		s.begin()
-		x, err := s.player("", peers[0].at)
-		if err == nil {
-			_, err = s.said(x, "linked", patience)
-		}
-		if err != nil {
+		if _, err := s.play("linked", patience, peers[0].at); err != nil {
 			return "", false, err
 		}
 		time.Sleep(5 * time.Second)

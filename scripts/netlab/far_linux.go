@@ -67,15 +67,15 @@ func (ns *Namespace) inside(open func() error) error {
 // open opens both ends. Before each packet is a header that says what the kernel has left undone for it,
 // as its checksum: so it needs no work here.
 func (d *distance) open() error {
-	tap, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("open /dev/net/tun", err)
-	}
 	request, err := unix.NewIfreq("far0")
 	if err != nil {
 		return err
 	}
 	request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	tap, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("open /dev/net/tun", err)
+	}
 	err = unix.IoctlIfreq(tap, unix.TUNSETIFF, request)
 	d.ends = append(d.ends, os.NewFile(uintptr(tap), "far0")) // not before it can be waited for
 	if err != nil {
