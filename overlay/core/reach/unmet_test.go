@@ -60,7 +60,8 @@ func unmetDials(r *rig, peers []*table.Entry, d time.Duration, answered bool) (n
 }
 
 // TestUnmetAllowance: unanswered dials to peers never met use up an allowance, answered ones do not; a peer with
-// enough neighbours waits for its turn, and so does one that lacks some and was not answered; one that has just lost most of its peers may dial anybody.
+// enough neighbours waits for its turn, and so does one that lacks some and was not answered; one that has just
+// lost most of its peers may dial anybody.
 func TestUnmetAllowance(t *testing.T) {
 	start := func(neighbours int) (*rig, []*table.Entry) {
 		r := newRig(t, own)
