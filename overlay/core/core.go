@@ -196,6 +196,7 @@ func New(cfg base.Config, now time.Duration) *Core {
 	c := assemble(&base.Env{Cfg: cfg, Now: now, NextTick: now, Passes: base.NewPasses(cfg.Key, cfg.Verify)})
 	c.detect.NextProbe, c.neighbourhood.NextHeal, c.sync.NextCompare = now+c.env.Jitter(detect.ProbeEvery), now+c.env.Jitter(neighbours.HealEvery), now+c.env.Jitter(reconcile.CompareEvery)
 	c.own.renewAt = now + renewEvery - c.env.Jitter(time.Hour)
+	c.own.measureAt = now + measureFirst
 	c.table.Load(cfg.Members, now)
 	c.env.Visiting = cfg.Visitor && (len(cfg.Join) > 0 || cfg.Discover)
 	c.own.setOwnRecord(pb.AnnouncementType_JOIN, 0)

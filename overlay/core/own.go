@@ -21,6 +21,8 @@ const (
 	renewPause  = 1 * time.Second // between two records for new addresses, rooms or tags
 	// nearRoundTrip is a round trip that need not be told: the time to refute covers it.
 	nearRoundTrip = 100 * time.Millisecond
+	measureFirst  = 2 * time.Second  // from our start until we say how far away we are
+	measureEvery  = 30 * time.Second // and later
 	// twinsFor is how long after its admission a peer stops for another that has started when it has:
 	// a flood takes a second at most, and the wait for a silent door 3 s.
 	twinsFor   = 10 * time.Second
@@ -44,6 +46,9 @@ type own struct {
 	renewAt     time.Duration
 	changeAt    time.Duration // when our addresses, rooms and tags may be announced next
 	pending     bool          // they may have to be, once that is possible
+	far         time.Duration // the round trip that our record says
+	least       time.Duration // the least since it was judged; 0: nothing was measured
+	measureAt   time.Duration // when it is judged next
 
 	admitted time.Duration     // when a door has let us in, or we have begun a network
 	rivals   []certs.PublicKey // that claim our ID, as the log has said
@@ -61,7 +66,7 @@ func (ow *own) setOwnRecord(state pb.AnnouncementType, seq uint32) {
 		record.Addresses, record.Observed = reach.Texts(addresses), reach.Texts(observed)
 		sealing := ow.Cfg.Identity.SealingKey()
 		record.SealingKey = sealing[:]
-		record.Rooms, record.Tags, record.RoundTrip = ow.Cfg.Rooms, []byte(ow.Cfg.Tags), uint32(ow.roundTrip().Milliseconds())
+		record.Rooms, record.Tags, record.RoundTrip = ow.Cfg.Rooms, []byte(ow.Cfg.Tags), uint32(ow.far.Milliseconds())
 		if slices.Contains(ow.Cfg.Features, pb.FeatureData) {
 			record.Features = []uint32{pb.FeatureData}
 		}
@@ -204,7 +209,7 @@ func (ow *own) renewChanged() {
 	addresses, observed := ow.where.Reachable()
 	said := ow.table.Self.Record
 	if slices.Equal(reach.Texts(addresses), said.Addresses) && slices.Equal(reach.Texts(observed), said.Observed) &&
-		slices.Equal(ow.Cfg.Rooms, said.Rooms) && ow.Cfg.Tags == said.Tags && ow.roundTrip() == said.RoundTrip {
+		slices.Equal(ow.Cfg.Rooms, said.Rooms) && ow.Cfg.Tags == said.Tags && ow.far == said.RoundTrip {
 		return
 	}
 	if ow.Now < ow.changeAt {
@@ -221,42 +226,53 @@ func (ow *own) renewChanged() {
 	}
 }
 
-// measure tells the others when we have come to be farther away from them, or nearer.
+// measure finds out how far away we are from the others, and tells them when that has changed. It is the
+// least of a while that counts. Round trips rise with the load as well, and a new record is one more
+// signature for everybody to verify: were it told at once, a busy network would make itself busier.
 func (ow *own) measure() {
-	if ow.roundTrip() != ow.table.Self.Record.RoundTrip {
-		ow.renewChanged()
+	if median := ow.medianRoundTrip(); median > 0 && (ow.least == 0 || median < ow.least) {
+		ow.least = median
 	}
+	if ow.Now < ow.measureAt {
+		return
+	}
+	ow.measureAt = ow.Now + measureEvery
+	if ow.least > 0 {
+		ow.far = toldRoundTrip(ow.least, ow.far)
+	}
+	ow.least = 0
+	ow.renewChanged()
 }
 
-// roundTrip is what our record says: the median of our links, in powers of two, so that it seldom
-// changes.
-func (ow *own) roundTrip() time.Duration {
+// medianRoundTrip is that of our links; 0: there are none.
+func (ow *own) medianRoundTrip() time.Duration {
 	var all []time.Duration
 	for _, l := range ow.links.List {
 		if l.State == link.LinkUp && l.RoundTrip > 0 {
 			all = append(all, l.RoundTrip)
 		}
 	}
-	said := time.Duration(0)
-	if ow.table.Self != nil {
-		said = ow.table.Self.Record.RoundTrip
-	}
 	if len(all) == 0 {
-		return said
+		return 0
 	}
 	slices.Sort(all)
-	switch median := all[(len(all)-1)/2]; {
-	case median <= said && median > said/4:
+	return all[(len(all)-1)/2]
+}
+
+// toldRoundTrip is what a record says of a round trip, where the last one has said that: the next power of
+// two, so that it seldom changes.
+func toldRoundTrip(measured, said time.Duration) time.Duration {
+	switch {
+	case measured <= said && measured > said/4:
 		return said
-	case median <= nearRoundTrip:
+	case measured <= nearRoundTrip:
 		return 0
-	default:
-		step := 2 * nearRoundTrip
-		for step < median && step < base.MaxRoundTrip {
-			step *= 2
-		}
-		return min(step, base.MaxRoundTrip)
 	}
+	step := 2 * nearRoundTrip
+	for step < measured && step < base.MaxRoundTrip {
+		step *= 2
+	}
+	return min(step, base.MaxRoundTrip)
 }
 
 // renew prolongs the lease of our JOIN.

@@ -91,7 +91,7 @@ var accusers = &attack{
 				words = append(words, p.at)
 			}
 		}
-		time.Sleep(5 * time.Second) // its record says how far away it is
+		time.Sleep(10 * time.Second) // its record says how far away it is
 		s.begin()
 		done, err := s.play("done", 2*patience, words...)
 		if err != nil {
